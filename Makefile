@@ -1,0 +1,33 @@
+# make repro             regenerate every table and figure (SCALE=smoke|demo|paper ACDC=synthetic|real CLEVR_SEG=synthetic|released)
+# make test              the tests                         make test-slow   the heavier ones too
+# make bench             the benchmarks                    make lab         JupyterLab in notebooks/
+
+PYTHON ?= python3
+VENV ?= $(CURDIR)/.venv
+export PATH := $(VENV)/bin:$(PATH)
+SWITCHES = $(if $(SCALE),scale=$(SCALE)) $(if $(ACDC),acdc=$(ACDC)) $(if $(CLEVR_SEG),clevr_seg=$(CLEVR_SEG))
+
+.PHONY: repro test test-slow bench lab
+repro: $(VENV)/ready
+	@python -m lib.params $(SWITCHES)
+	@git rev-parse --git-dir >/dev/null 2>&1 || dvc config --local core.no_scm true
+	dvc repro
+
+test: $(VENV)/ready
+	python -m pytest -m "not slow"
+
+test-slow: $(VENV)/ready
+	python -m pytest
+
+bench: $(VENV)/ready
+	@python -m benchmarks
+
+lab: $(VENV)/ready
+	jupyter lab notebooks
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@

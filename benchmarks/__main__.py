@@ -1,0 +1,7 @@
+"""One line a benchmark: name, ratio measured in this run, target, ok or short."""
+
+from benchmarks import inside
+
+for chapter in (inside,):
+    for name, ratio, target, met in chapter.benchmarks():
+        print(f"{name:55} {ratio:6.2f}  {target:8} {'ok' if met else 'short'}", flush=True)

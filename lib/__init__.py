@@ -1,0 +1,1 @@
+"""Whereabouts: how should a segmentation network be told *where*?"""

@@ -1,0 +1,73 @@
+"""Checkpoints of unfinished runs: outside the pipeline's outputs, keyed by configuration and code, whole or ignored."""
+
+import hashlib
+import io
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+
+from lib import files, paths
+from lib.data.manifest import sha256
+
+
+def code_digest() -> str:
+    """sha256 over the source of every module of `lib` that this process has loaded."""
+    sources = sorted(m.__file__ for n, m in list(sys.modules.items()) if n.split(".")[0] == "lib" and m.__file__)
+    return hashlib.sha256("".join(sha256(source) for source in sources).encode()).hexdigest()
+
+
+class Checkpoint:
+    """The state of one run in one file: a line with the sha256 of what follows, then what `torch.save` wrote.
+
+    The version before is kept beside it, and taken where the newest cannot be read.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.previous = path, path.with_suffix(".previous")
+
+    def save(self, state: dict) -> None:
+        buffer = io.BytesIO()  # not a file: torch.save writes the file's name into the bytes
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+        if self.path.exists():
+            self.path.replace(self.previous)
+        files.write_bytes(self.path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+    def load(self) -> dict | None:
+        """The newest state that is whole, or None; a damaged file is reported by a warning and removed."""
+        for path in (self.path, self.previous):
+            if not path.exists():
+                continue
+            digest, _, content = path.read_bytes().partition(b"\n")
+            if hashlib.sha256(content).hexdigest().encode() == digest:
+                return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+            warnings.warn(f"{paths.shown(path)}: damaged checkpoint passed over; its steps are run again", stacklevel=2)
+            path.unlink()  # lest the next `save` put it in the place of the good one before it
+        return None
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.previous.unlink(missing_ok=True)
+
+
+class Checkpoints:
+    """The checkpoints of one stage; `discard` them once the stage has written its outputs.
+
+    A run is named by the hash of its configuration and of the code, so that it never resumes under another.
+    """
+
+    def __init__(self, folder: Path | str = "build/checkpoints"):
+        self.folder, self.code, self.used = paths.at(folder), code_digest(), []
+
+    def of(self, configuration: dict) -> Checkpoint:
+        text = json.dumps([configuration, self.code, torch.__version__], sort_keys=True)
+        checkpoint = Checkpoint(self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.pt")
+        self.used.append(checkpoint)
+        return checkpoint
+
+    def discard(self) -> None:
+        for checkpoint in self.used:
+            checkpoint.discard()

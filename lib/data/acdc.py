@@ -1,0 +1,331 @@
+"""ACDC: cine-MR of the heart, short axis, labelled at end-diastole and end-systole (Bernard et al., IEEE TMI 2018).
+
+Official layout, below any prefix (`training/`, `database/training/`, `database/testing/`, none):
+
+    patientNNN/Info.cfg                          "key: value" lines: ED, ES, Group, Height, NbFrame, Weight
+    patientNNN/patientNNN_4d.nii.gz              optional here, the whole cycle
+    patientNNN/patientNNN_frameFF.nii.gz         FF counts from 01
+    patientNNN/patientNNN_frameFF_gt.nii.gz      0 background, 1 right ventricle, 2 myocardium, 3 left ventricle
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import paths, progress
+from lib.data import volumes
+from lib.data.manifest import Manifest
+from lib.data.volumes import AGAIN, Nifti
+from lib.errors import InputError, raise_all
+
+PHASES = ("ED", "ES")
+BACKGROUND, RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE = range(4)
+TOLERANCE = 1e-3  # mm, between the grids of an image and of its labels
+SHARE = 0.15  # of the patients in a test part and in a validation part (SDNet, section 4: 70, 15 and 15 of 100)
+
+_FILE = re.compile(r"((?:.*/)?(patient\d{3}))/(?:Info\.cfg|\2_(?:4d|frame\d{2}(?:_gt)?)\.nii\.gz)")
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One patient's files.
+
+    Args:
+        name: "patient001".
+        group: "NOR", "MINF", "DCM", "HCM" or "RV"; None where Info.cfg does not say.
+        ed, es: number of the end-diastolic and the end-systolic frame, from 1.
+        frames: phase, "ED" or "ES" -> (image, labels); labels are None where a test patient has none.
+        four_d: the whole cycle, or None.
+        part: "training" or "testing".
+    """
+
+    name: str
+    group: str | None
+    ed: int
+    es: int
+    frames: dict[str, tuple[Path, Path | None]]
+    four_d: Path | None
+    part: str
+
+    @property
+    def has_labels(self) -> bool:
+        return all(truth is not None for _, truth in self.frames.values())
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One patient's slices, end-diastole first, in the file's order; rows are NIfTI's first axis.
+
+    Args:
+        images: (S, size, size) float32 in [0, 1].
+        labels: (S, size, size) uint8, 0 to 3.
+        table: S rows; patient, group, phase, slice (index in the file), position (0 apex to 1 base) and
+            volume ("patient001-ED").
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    table: pd.DataFrame
+
+
+def read(manifest: Manifest) -> list[Patient]:
+    """All patients, sorted by name, after reading and checking every file that they consist of once.
+
+    Patients below a folder called `testing` may lack labels; all others are training patients. Files that the layout
+    does not know, and frames that Info.cfg does not name, are left alone.
+
+    Raises:
+        InputError: one line for each problem of any patient.
+    """
+    folders = sorted({match[1] for match in map(_FILE.fullmatch, manifest.files) if match})
+    if not folders:
+        raise InputError(f"no patients below {manifest.root}; expected patientNNN/Info.cfg, see data/README.md")
+    problems, patients = [], {}
+    for folder in progress.bar(folders, desc=f"check {manifest.dataset}", unit="patient"):
+        patient = _read_patient(manifest, folder, problems)
+        if patient and patient.name in patients:
+            other = patients[patient.name].frames["ED"][0].parent
+            problems.append(f"{_shown(manifest, folder)}: also found as {paths.shown(other)}; keep one of them")
+        elif patient:
+            patients[patient.name] = patient
+    raise_all(problems)
+    return [patients[name] for name in sorted(patients)]
+
+
+def volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Image (H, W, D), or (H, W, D, T) for a whole cycle, as float32, and its spacing (3,) in mm."""
+    nifti = volumes.read_nifti(path)
+    return nifti.array.astype(np.float32), nifti.spacing
+
+
+def labels(path: Path) -> np.ndarray:
+    """Labels (H, W, D) as uint8."""
+    return volumes.read_nifti(path).array.astype(np.uint8)
+
+
+def slice_positions(truth: np.ndarray | None, depth: int) -> np.ndarray:
+    """Position of each slice along the heart's long axis, linear in its index: 0 the apical end, 1 the basal end.
+
+    The heart narrows towards the apex, which the right ventricle does not even reach, so the end towards which the
+    labelled area grows is basal: the sign of the covariance between area and index over the slices that show heart.
+    Those above the base or below the apex say nothing and are left out. The left ventricle's area alone misleads in
+    aneurysms of the apex. Without labels, or with a tie, index 0 is basal: ACDC's convention.
+
+    Args:
+        truth: (H, W, D) labels, or None.
+        depth: D.
+
+    Returns:
+        (D,) float32. A single slice has no direction: 0.5.
+    """
+    if depth == 1:
+        return np.full(1, 0.5, np.float32)
+    from_base = np.linspace(1, 0, depth, dtype=np.float32)
+    if truth is None:
+        return from_base
+    area = (truth != BACKGROUND).sum(axis=(0, 1))  # (D,) pixels
+    index = np.flatnonzero(area)
+    growth = ((index - index.mean()) * area[index]).sum() if index.size else 0
+    return from_base[::-1].copy() if growth > 0 else from_base
+
+
+def prepare(patient: Patient, spacing: float, size: int, resize: bool = False) -> Prepared:
+    """Slices of both phases: resampled in-plane, clipped to the 5th to 95th percentile, scaled to [0, 1], cut to size.
+
+    INSIDE (section 4.2) samples to 1.37 mm and then "resizes" each slice to 224 x 224, which would undo the sampling;
+    the same group's code crops and pads instead, and so does this by default. Slices without heart are kept: Dice is
+    over whole volumes, a position says where a slice lies among all of them, and a network has to learn where there
+    is nothing.
+
+    Args:
+        patient: with labels.
+        spacing: mm in-plane, without effect with `resize`.
+        size: pixels.
+        resize: stretch the whole field of view to `size` x `size`, the letter of the paper, in one interpolation
+            from the file's own pixels.
+
+    Raises:
+        InputError: the patient has no labels.
+    """
+    if not patient.has_labels:
+        raise InputError(f"{patient.name}: has no labels; prepare patients with `has_labels` only")
+    images, truths, rows = [], [], []
+    for phase, (image_path, truth_path) in patient.frames.items():
+        image, pixel = volume(image_path)
+        truth = labels(truth_path)
+        positions = slice_positions(truth, truth.shape[2])
+        if resize:
+            image = volumes.resize_in_plane(image, (size, size), order=1)
+            truth = volumes.resize_in_plane(truth, (size, size), order=0)
+        else:
+            image = volumes.resample_in_plane(image, pixel[:2], spacing, order=1)
+            truth = volumes.resample_in_plane(truth, pixel[:2], spacing, order=0)
+        image = volumes.centre_crop_or_pad(volumes.clip_and_scale(image), size, fill=0)
+        truth = volumes.centre_crop_or_pad(truth, size, fill=BACKGROUND)
+        images.append(image.transpose(2, 0, 1))  # (H, W, D) -> (D, H, W)
+        truths.append(truth.transpose(2, 0, 1))
+        rows += [
+            (patient.name, patient.group, phase, index, float(position), f"{patient.name}-{phase}")
+            for index, position in enumerate(positions)
+        ]
+    table = pd.DataFrame(rows, columns=["patient", "group", "phase", "slice", "position", "volume"])
+    return Prepared(np.concatenate(images), np.concatenate(truths), table)
+
+
+def folds(names: list[str], number: int, rng: np.random.Generator) -> list[dict[str, list[str]]]:
+    """Split patients into "train", "validation" and "test", `number` times, with test parts that share no patient.
+
+    The names are shuffled once and laid in a ring. Fold k tests on the k-th stretch of 15 %, validates on the next and
+    trains on the rest, so that 100 patients give 70, 15 and 15 as in SDNet (whose hard-coded test sets overlap). From
+    seven folds on a stretch is 1 / number, and the test parts together hold every patient. Each part has at least one.
+
+    Args:
+        names: of the patients, in any order.
+        number: of folds.
+        rng: shuffles.
+
+    Returns:
+        One dictionary a fold; its lists are in shuffled order, on which `labelled` relies.
+
+    Raises:
+        InputError: fewer than three patients, more folds than patients, or a name given twice.
+    """
+    count = len(names)
+    problems = []
+    if count < 3:
+        problems.append(f"patients: {count}, too few for training, validation and test; give at least 3")
+    if not 1 <= number <= max(count, 1):
+        problems.append(f"folds: {number} of {count} patients; choose between 1 and {count}")
+    if len(set(names)) < count:
+        problems.append("patients: some are named twice; give each once")
+    raise_all(problems)
+    ring = rng.permutation(sorted(names)).tolist()
+    share = max(1 / count, min(SHARE, 1 / number))
+    bounds = [round(part * share * count) for part in range(number + 2)]
+    result = []
+    for start, middle, end in zip(bounds, bounds[1:], bounds[2:], strict=False):
+        turned = ring[start:] + ring[:start]
+        test, validation = middle - start, end - start
+        result.append({"train": turned[validation:], "validation": turned[test:validation], "test": turned[:test]})
+    return result
+
+
+def labelled(train_names: list[str], percent: float) -> list[str]:
+    """The first int(percent of the training patients), at least one: smaller fractions are subsets of larger ones.
+
+    Args:
+        train_names: in the shuffled order of `folds`; sorted, they would favour one pathology.
+        percent: above 0, at most 100.
+
+    Raises:
+        InputError: percent out of range, or no patients.
+    """
+    if not 0 < percent <= 100 or not train_names:
+        raise InputError(f"labelled: {percent} % of {len(train_names)} patients; give 0 < percent <= 100 and patients")
+    return train_names[: max(1, int(percent * len(train_names) / 100))]
+
+
+def _shown(manifest: Manifest, name: str) -> str:
+    return paths.shown(manifest.path(name))
+
+
+def _read_patient(manifest: Manifest, folder: str, problems: list[str]) -> Patient | None:
+    """The patient below `folder`, or None where Info.cfg leaves the frames open; adds to `problems`."""
+    name = folder.rpartition("/")[2]
+    part = "testing" if "testing" in folder.split("/") else "training"
+    info, numbers = _read_info(manifest, f"{folder}/Info.cfg", problems)
+    frames = {}
+    for phase, number in numbers.items():
+        image, truth = (f"{folder}/{name}_frame{number:02d}{end}.nii.gz" for end in ("", "_gt"))
+        if image not in manifest.files:
+            problems.append(f"{_shown(manifest, image)}: missing, Info.cfg names frame {number} as {phase}; {AGAIN}")
+        if truth not in manifest.files and part == "training":
+            problems.append(f"{_shown(manifest, truth)}: missing, training frames have labels; {AGAIN}")
+        present = [manifest.path(file) if file in manifest.files else None for file in (image, truth)]
+        problems += _frame_problems(*present)
+        frames[phase] = tuple(present)
+    four_d = f"{folder}/{name}_4d.nii.gz"
+    four_d = manifest.path(four_d) if four_d in manifest.files else None
+    _try_read(four_d, 4, problems)
+    if any(image is None for image, _ in frames.values()) or len(frames) < len(PHASES):
+        return None
+    return Patient(name, info.get("Group"), numbers["ED"], numbers["ES"], frames, four_d, part)
+
+
+def _read_info(manifest: Manifest, file: str, problems: list[str]) -> tuple[dict[str, str], dict[str, int]]:
+    """Info.cfg as key -> text, and phase -> frame number for the phases that it gives properly."""
+    shown = _shown(manifest, file)
+    if file not in manifest.files:
+        problems.append(f"{shown}: missing, it says which frames are ED and ES; {AGAIN}")
+        return {}, {}
+    try:
+        lines = manifest.path(file).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError as fault:
+        problems.append(f"{shown}: cannot be read ({fault.strerror}); {AGAIN}")
+        return {}, {}
+    info = {key.strip(): text.strip() for key, colon, text in (line.partition(":") for line in lines) if colon}
+    numbers = {}
+    for phase in PHASES:
+        text = info.get(phase)
+        if text is None:
+            problems.append(f"{shown}: has no {phase}; add the line '{phase}: <number of the frame>'")
+        elif not (text.isascii() and text.isdigit() and int(text) >= 1):
+            problems.append(f"{shown}: {phase} is '{text}'; give the number of a frame, a whole number from 1")
+        else:
+            numbers[phase] = int(text)
+    if len(numbers) == 2 and numbers["ED"] == numbers["ES"]:
+        problems.append(f"{shown}: ED and ES are both frame {numbers['ED']}; correct one of them")
+    return info, numbers
+
+
+def _try_read(path: Path | None, axes: int, problems: list[str]) -> Nifti | None:
+    """The file's content, or None where there is no such file or it cannot be used; adds to `problems`."""
+    if path is None:
+        return None
+    try:
+        nifti = volumes.read_nifti(path)
+    except InputError as fault:
+        problems += fault.problems
+        return None
+    if nifti.array.ndim != axes:
+        problems.append(f"{paths.shown(path)}: has {nifti.array.ndim} axes where {axes} are expected; {AGAIN}")
+        return None
+    return nifti
+
+
+def _frame_problems(image_path: Path | None, truth_path: Path | None) -> list[str]:
+    """What is wrong with one frame's image and labels, each alone and together."""
+    problems = []
+    image, truth = (_try_read(path, 3, problems) for path in (image_path, truth_path))
+    if image:
+        if not np.isfinite(image.array).all():
+            problems.append(f"{paths.shown(image_path)}: has NaN or infinite voxels; {AGAIN}")
+        elif np.equal(*np.percentile(image.array, (5, 95))):
+            problems.append(f"{paths.shown(image_path)}: constant from its 5th to its 95th percentile; {AGAIN}")
+    if truth and not np.isin(truth.array, range(4)).all():
+        problems.append(f"{paths.shown(truth_path)}: has labels other than 0, 1, 2 and 3; {AGAIN}")
+    if image and truth:
+        difference = _grid_difference(image, truth)
+        if difference:
+            problems.append(f"{paths.shown(truth_path)}: {difference} differs from its image's; {AGAIN}")
+    return problems
+
+
+def _grid_difference(image: Nifti, truth: Nifti) -> str | None:
+    """What differs between two grids.
+
+    ACDC's sform has lost the spacing; its qform has kept it. So the qforms are compared, the sforms only where the
+    qforms are not both declared, and shape and spacing alone where neither is.
+    """
+    if image.array.shape != truth.array.shape:
+        return f"shape {truth.array.shape}, not {image.array.shape},"
+    if np.abs(image.spacing - truth.spacing).max() > TOLERANCE:
+        return f"spacing {truth.spacing.round(4).tolist()}, not {image.spacing.round(4).tolist()} mm,"
+    for kind in ("qform", "sform"):
+        if kind in image.affines and kind in truth.affines:
+            same = np.allclose(image.affines[kind], truth.affines[kind], rtol=0, atol=TOLERANCE)
+            return None if same else f"affine ({kind})"
+    return None

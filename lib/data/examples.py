@@ -1,0 +1,55 @@
+"""Prepared examples: what every training and evaluation in the compendium is fed."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Examples:
+    """N images with their labels and the non-imaging facts about each.
+
+    Args:
+        images: (N, C, H, W), float32 in [0, 1], or uint8 in 0..255 (kept so to save memory; see `batch`).
+        labels: (N, H, W), integers, 0 is the background.
+        z: (N, K), float32.
+        volume: (N,), int64; images with the same number are slices of one volume and are scored together.
+    """
+
+    images: Tensor
+    labels: Tensor
+    z: Tensor
+    volume: Tensor
+
+    @classmethod
+    def of(cls, images: np.ndarray, labels: np.ndarray, z: np.ndarray, volume: np.ndarray | None = None) -> "Examples":
+        """From NumPy arrays; images may be (N, H, W), (N, H, W, C) as uint8 colour, or (N, C, H, W)."""
+        images = torch.from_numpy(np.ascontiguousarray(images))
+        if images.ndim == 3:
+            images = images[:, None]  # (N, 1, H, W)
+        elif images.dtype == torch.uint8 and images.shape[-1] == 3:
+            images = images.permute(0, 3, 1, 2)  # (N, 3, H, W), channels last in memory
+        volume = np.arange(len(images)) if volume is None else volume
+        return cls(
+            images,
+            torch.from_numpy(np.ascontiguousarray(labels).astype(np.uint8)),
+            torch.from_numpy(np.asarray(z, dtype=np.float32)),
+            torch.from_numpy(np.asarray(volume, dtype=np.int64)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index) -> "Examples":
+        return Examples(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def to(self, device: torch.device) -> "Examples":
+        return Examples(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images as float32 in [0, 1] and channels last, labels as int64, and z, of the examples at `index` (B,)."""
+        images = self.images[index]
+        images = images.float().div_(255) if images.dtype == torch.uint8 else images
+        return images.contiguous(memory_format=torch.channels_last), self.labels[index].long(), self.z[index]

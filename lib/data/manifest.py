@@ -1,0 +1,70 @@
+"""What a raw data set consists of: every file with its size and sha256. Loaders read this and never search folders."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lib import files, paths, progress
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files of one raw data set.
+
+    Args:
+        dataset: name of the data set, as printed in tables ("ACDC").
+        source: "synthetic", "real" or, for CLEVR-Seg, "released".
+        root: the folder below which the files lie, from the root of the repository.
+        files: path below `root` (with forward slashes) -> {"size": bytes, "sha256": hexadecimal}.
+    """
+
+    dataset: str
+    source: str
+    root: str
+    files: dict[str, dict]
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that stand for the content of every file."""
+        text = "".join(f"{name} {self.files[name]['sha256']}\n" for name in sorted(self.files))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def label(self) -> str:
+        """How tables and figures name the data: name, source and digest."""
+        return f"{self.dataset} ({self.source}, {self.digest})"
+
+    def path(self, name: str) -> Path:
+        """Absolute path of the file called `name` in the manifest."""
+        return paths.at(self.root) / name
+
+    def write(self, path: Path) -> None:
+        files.write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> "Manifest":
+        return cls(**json.loads(paths.at(path).read_text()))
+
+    @classmethod
+    def of(cls, dataset: str, source: str, root: str | Path) -> "Manifest":
+        """Index the folder `root`. Links are followed; hidden files (`.gitkeep`, macOS's `._*`) are left out."""
+        folder = paths.at(root)
+        found = sorted(
+            Path(parent) / name
+            for parent, _, names in os.walk(folder, followlinks=True)
+            for name in names
+            if not name.startswith(".")
+        )
+        content = {
+            path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256(path)}
+            for path in progress.bar(found, desc=f"index {dataset}", unit="file")
+        }
+        return cls(dataset, source, paths.shown(folder), content)
+
+
+def sha256(path: Path) -> str:
+    """sha256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

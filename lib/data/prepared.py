@@ -1,0 +1,71 @@
+"""Prepared data sets: compact arrays with a table of what each image is, written once and read by every stage."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import files, paths
+from lib.data.examples import Examples
+from lib.data.manifest import Manifest
+from lib.errors import InputError
+
+PHASES = ("ES", "ED")  # order of the one-hot vector
+
+
+def write(folder: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, facts: dict, manifest: Manifest) -> None:
+    """Write `arrays` as .npy files, `table` as table.csv, and `facts` with the data's label as facts.json."""
+    folder = paths.at(folder)
+    for name, array in arrays.items():
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        files.write_bytes(folder / f"{name}.npy", buffer.getvalue())
+    files.write_text(folder / "table.csv", table.to_csv(index=False))
+    files.write_json(folder / "facts.json", facts | {"label": manifest.label})
+
+
+def facts(folder: Path) -> dict:
+    """What `write` was given as facts, and the data's label; InputError where the folder is not prepared."""
+    path = paths.at(folder) / "facts.json"
+    if not path.exists():
+        raise InputError(f"{paths.shown(path)}: no such file; run `dvc repro` to prepare the data")
+    return json.loads(path.read_text())
+
+
+def table(folder: Path) -> pd.DataFrame:
+    """One row an image."""
+    return pd.read_csv(paths.at(folder) / "table.csv")
+
+
+def array(folder: Path, name: str) -> np.ndarray:
+    """One of the arrays, mapped from disk."""
+    return np.load(paths.at(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
+
+def clevr_examples(folder: Path, factor: str, part: str) -> Examples:
+    """CLEVR-Seg images of `part` ("train", "validation", "test"), with the masks that values of `factor` ask for."""
+    chosen = (table(folder).part == part).to_numpy()
+    return Examples.of(*(array(folder, name)[chosen] for name in ("images", f"{factor}_mask", f"{factor}_z")))
+
+
+def acdc_examples(folder: Path, patients: list[str], given: str) -> tuple[Examples, pd.DataFrame]:
+    """The slices of `patients` and their rows of the table.
+
+    Args:
+        folder: of the prepared data set.
+        patients: names.
+        given: the facts in z: "position" (S, 1), from 0 at the apex to 1 at the base; "phase" (S, 2), one-hot ES, ED;
+            "none" (S, 1), zeros.
+    """
+    rows = table(folder)
+    chosen = rows.patient.isin(patients).to_numpy()
+    rows = rows[chosen].reset_index(drop=True)
+    z = {
+        "none": np.zeros((len(rows), 1)),
+        "position": rows[["position"]].to_numpy(),
+        "phase": np.stack([rows.phase == phase for phase in PHASES], axis=1),
+    }[given]
+    volume = pd.factorize(rows.volume)[0]
+    return Examples.of(array(folder, "images")[chosen], array(folder, "labels")[chosen], z, volume), rows

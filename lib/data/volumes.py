@@ -1,0 +1,174 @@
+"""Volumes (H, W, D), a stack of D slices: reading NIfTI with its faults named, and in-plane preparation."""
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from scipy import ndimage
+
+from lib import paths
+from lib.errors import InputError
+
+AGAIN = "copy or unpack it again"
+HEADER_BYTES = 348  # NIfTI-1
+
+
+@dataclass(frozen=True)
+class Nifti:
+    """One file's voxels and grid.
+
+    Args:
+        array: (H, W, D) or (H, W, D, T), the stored type, or float64 where the header scales the values.
+        spacing: (3,) mm, along H, W, D.
+        affines: those that the header declares, "qform" and "sform", each (4, 4), voxel to mm.
+    """
+
+    array: np.ndarray
+    spacing: np.ndarray
+    affines: dict[str, np.ndarray]
+
+
+def read_nifti(path: Path) -> Nifti:
+    """Read a `.nii.gz` file whole, its checksum included.
+
+    The header is inspected before nibabel interprets it, because nibabel repairs some faults quietly (it takes the
+    absolute value of a negative spacing). Single trailing axes beyond the third are dropped.
+
+    Raises:
+        InputError: missing, empty, truncated, not gzip, not NIfTI-1, fewer than three axes, spacing not positive.
+    """
+    name = paths.shown(path)
+    try:
+        content = gzip.decompress(Path(path).read_bytes())
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise InputError(f"{name}: truncated, damaged or not gzip; {AGAIN}") from None
+    except OSError as fault:
+        raise InputError(f"{name}: cannot be read ({fault.strerror}); {AGAIN}") from None
+    if not content:
+        raise InputError(f"{name}: empty; {AGAIN}")
+    try:
+        _check_header(content)
+        with np.errstate(all="ignore"):  # NaN and overflow in voxels or affines are for the caller to judge
+            image = nib.Nifti1Image.from_bytes(content)
+            array = np.asanyarray(image.dataobj)
+            affines = {"qform": image.get_qform(coded=True)[0], "sform": image.get_sform(coded=True)[0]}
+    except (ImageFileError, HeaderDataError, OSError, OverflowError, ValueError) as fault:
+        raise InputError(f"{name}: {fault}; {AGAIN}") from None
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    spacing = image.header["pixdim"][1:4].astype(np.float64)
+    return Nifti(array, spacing, {kind: affine for kind, affine in affines.items() if affine is not None})
+
+
+def _check_header(content: bytes) -> None:
+    """Raise ValueError, saying what is wrong, unless the header is sound and the voxels that it announces are there."""
+    if len(content) < HEADER_BYTES:
+        raise ValueError(f"truncated: {len(content)} bytes do not hold a NIfTI-1 header")
+    header = nib.Nifti1Header(content[:HEADER_BYTES], check=False)
+    if header["sizeof_hdr"] != HEADER_BYTES or header["magic"].item() != b"n+1":
+        raise ValueError("not a NIfTI-1 file")
+    axes = int(header["dim"][0])
+    shape = [int(length) for length in header["dim"][1 : axes + 1]]
+    if not 3 <= axes <= 7:
+        raise ValueError(f"has {axes} axes where a volume has 3")
+    if min(shape) < 1:
+        raise ValueError(f"has an axis without voxels, shape {shape}")
+    code = int(header["datatype"])
+    dtype = header.get_data_dtype() if code in nib.nifti1.data_type_codes.dtype else None
+    if dtype is None or dtype.kind not in "iuf":
+        raise ValueError(f"voxels are of type {dtype or code} where integers or floats are expected")
+    expected, found = int(header["vox_offset"]) + math.prod(shape) * dtype.itemsize, len(content)
+    if found < expected:
+        raise ValueError(f"truncated: {found} of {expected} bytes")
+    spacing = header["pixdim"][1:4]
+    if not (np.isfinite(spacing) & (spacing > 0)).all():
+        raise ValueError(f"spacing {[float(length) for length in spacing]} mm is not positive and finite")
+
+
+def resize_in_plane(volume: np.ndarray, shape: tuple[int, int], order: int) -> np.ndarray:
+    """Interpolate each slice onto another number of pixels over the same field of view.
+
+    Pixels are areas, not points (`grid_mode`), so the outer edges of the field of view stay where they are and every
+    position in mm is kept. Samples in the outer half pixel take the edge's value (`nearest`): no dark rim appears.
+    There is no smoothing before a reduction, as in SDNet's code.
+
+    Args:
+        volume: (H, W, D).
+        shape: (H', W') to reach.
+        order: 1, linear, for images; 0, nearest neighbour, for labels.
+
+    Returns:
+        (H', W', D), of the volume's type.
+    """
+    factors = (shape[0] / volume.shape[0], shape[1] / volume.shape[1])
+    slices = [
+        ndimage.zoom(volume[:, :, index], factors, order=order, mode="nearest", grid_mode=True)
+        for index in range(volume.shape[2])
+    ]
+    return np.stack(slices, axis=2)  # (H', W', D)
+
+
+def resample_in_plane(volume: np.ndarray, spacing: np.ndarray, target: float, order: int) -> np.ndarray:
+    """Interpolate each slice to square pixels of `target` mm; the distance between slices is left alone.
+
+    The field of view is kept and the number of pixels is whole, so the pixels that result measure
+    H * spacing / round(H * spacing / target) mm, within half a pixel over the whole field of view of `target`.
+
+    Args:
+        volume: (H, W, D).
+        spacing: (2,) mm, along H and W.
+        target: mm.
+        order: 1, linear, for images; 0, nearest neighbour, for labels.
+
+    Returns:
+        (H', W', D) with H' = round(H * spacing[0] / target), at least 1; W' likewise.
+    """
+    shape = tuple(max(1, round(length * step / target)) for length, step in zip(volume.shape[:2], spacing, strict=True))
+    return resize_in_plane(volume, shape, order)
+
+
+def centre_crop_or_pad(volume: np.ndarray, size: int, fill: float) -> np.ndarray:
+    """Cut or fill the first two axes to `size`, each on its own, so that pixel n // 2 becomes pixel size // 2.
+
+    The rule depends on the shape only: an image and its labels stay aligned whatever is odd or even, and padding
+    followed by cropping to the old size gives the volume back.
+
+    Args:
+        volume: (H, W, ...).
+        size: pixels.
+        fill: value of the pixels that are added.
+
+    Returns:
+        (size, size, ...), a copy.
+    """
+    result = np.full((size, size, *volume.shape[2:]), fill, dtype=volume.dtype)
+    source, target = [], []
+    for length in volume.shape[:2]:
+        shift = size // 2 - length // 2  # pixel i of the volume becomes pixel i + shift
+        first, last = max(0, -shift), min(length, size - shift)
+        source.append(slice(first, last))
+        target.append(slice(first + shift, last + shift))
+    result[tuple(target)] = volume[tuple(source)]
+    return result
+
+
+def clip_and_scale(volume: np.ndarray, percentiles: tuple[float, float] = (5, 95)) -> np.ndarray:
+    """Clip to two percentiles of the whole volume and map them to 0 and 1 (INSIDE, section 4.2).
+
+    Args:
+        volume: any shape, finite.
+        percentiles: lower and upper, in percent.
+
+    Returns:
+        float32 of the same shape, within [0, 1]; zeros where both percentiles are equal, as there is no contrast.
+    """
+    low, high = np.percentile(volume, percentiles)
+    if low == high:
+        return np.zeros(volume.shape, np.float32)
+    return ((np.clip(volume, low, high) - low) / (high - low)).astype(np.float32)

@@ -1,0 +1,45 @@
+r"""Feature-wise linear modulation (Perez et al. 2018), as INSIDE uses it (section 2).
+
+$\text{FiLM}(F_c \mid \gamma_c, \beta_c) = \gamma_c F_c + \beta_c$
+"""
+
+import torch
+from torch import Tensor, nn
+
+from lib.layers.hypernetwork import hypernetwork
+
+# How the head's output g becomes the scale gamma. The same family up to a bias and a sign; only the start differs:
+# g is near 0 at first, so "gamma" (paper, equation 3) starts near zero and "1-gamma" (released code) near identity.
+SCALES = {"gamma": lambda g: g, "1-gamma": lambda g: 1 - g}
+
+
+def modulate(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """gamma x + beta for x (B, C, ...) and gamma, beta (B, C), whatever the number of spatial axes."""
+    to_map = gamma.shape + (1,) * (x.ndim - 2)  # (B, C) -> (B, C, 1, ..)
+    return x * gamma.view(to_map) + beta.view(to_map)
+
+
+class FiLM(nn.Module):
+    r"""Scale and shift each feature map by what the facts say; blind to position.
+
+    Args:
+        channels: C, feature maps of x.
+        condition: K, length of z.
+        hidden: width h of the hypernetwork; c/2 if None.
+        scale: "gamma" as in the paper, or "1-gamma" as in the released code.
+
+    Raises:
+        ValueError: `scale` is unknown.
+    """
+
+    def __init__(self, channels: int, condition: int, hidden: int | None = None, scale: str = "gamma"):
+        super().__init__()
+        if scale not in SCALES:
+            raise ValueError(f"scale={scale!r}: unknown; choose one of {', '.join(SCALES)}")
+        self.scale = SCALES[scale]
+        self.hypernetwork = hypernetwork(condition, hidden or channels // 2, 2 * channels)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """x (B, C, H, W) or (B, C, H, W, D), z (B, K) -> as x."""
+        gamma, beta = torch.chunk(self.hypernetwork(z), 2, dim=1)  # (B, C) each
+        return modulate(x, self.scale(gamma), beta)

@@ -1,0 +1,42 @@
+"""How well a segmentation agrees with the labels."""
+
+import torch
+from torch import Tensor
+
+
+def dice(prediction: Tensor, labels: Tensor, classes: int, volume: Tensor | None = None) -> Tensor:
+    """Dice of each foreground class in each volume; 1 where a class is absent from both, 0 where from one only.
+
+    Args:
+        prediction, labels: integer labels (N, ...).
+        classes: number of classes with the background, which is 0.
+        volume: (N,), which of the V volumes each item belongs to, 0..V-1; None if each is one of its own.
+
+    Returns:
+        (V, classes - 1), float64, in [0, 1].
+    """
+    volume = torch.arange(len(labels), device=labels.device) if volume is None else volume
+    _, volume = torch.unique(volume, return_inverse=True)
+    axes = tuple(range(1, labels.ndim))
+    scores = []
+    for c in range(1, classes):
+        p, t = prediction == c, labels == c
+        counts = torch.stack([(p & t).sum(axes), p.sum(axes) + t.sum(axes)], dim=1)  # (N, 2)
+        pooled = counts.new_zeros(int(volume.max()) + 1, 2).index_add_(0, volume, counts)  # (V, 2)
+        overlap, total = pooled.double().unbind(1)
+        scores.append(torch.where(total > 0, 2 * overlap / total.clamp(min=1), 1.0))
+    return torch.stack(scores, dim=1)
+
+
+def soft_dice(logits: Tensor, mask: Tensor) -> Tensor:
+    """Dice of the foreground's probability without a threshold, the released INSIDE code's test metric.
+
+    Args:
+        logits: (N, 2, H, W), background first.
+        mask: (N, H, W), 0 or 1.
+
+    Returns:
+        (N,), float64, in [0, 1]; an empty mask scores 0, as there.
+    """
+    p, t = torch.softmax(logits.double(), dim=1)[:, 1], mask.double()
+    return 2 * (p * t).sum((1, 2)) / ((p + t).sum((1, 2)) + 1e-7)

@@ -1,0 +1,79 @@
+"""Notebooks in a normal form, so that only their content counts, and their parameters.
+
+`python -m lib.notebooks` writes the normal form of every notebook below `notebooks/` to `build/notebooks/`, which is
+what the pipeline runs: opening a notebook and running it by hand makes no result stale.
+"""
+
+import ast
+from pathlib import Path
+
+import nbformat
+
+from lib import files, paths
+from lib.errors import InputError
+
+METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+
+
+def normalise(notebook: nbformat.NotebookNode, outputs: bool = False) -> nbformat.NotebookNode:
+    """A copy without times, machine, random ids, empty cells and, unless asked for, outputs."""
+    cells = []
+    for cell in notebook.cells:
+        if not cell.source.strip():
+            continue
+        clean = {"cell_type": cell.cell_type, "id": f"cell-{len(cells):02d}", "source": cell.source, "metadata": {}}
+        if tags := cell.metadata.get("tags"):
+            clean["metadata"]["tags"] = list(tags)
+        if cell.cell_type == "code":
+            clean["execution_count"] = cell.execution_count if outputs else None
+            clean["outputs"] = [_without_metadata(output) for output in cell.outputs] if outputs else []
+        cells.append(clean)
+    return nbformat.from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
+
+
+def _without_metadata(output: dict) -> dict:
+    return {key: {} if key == "metadata" else value for key, value in output.items()}
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """The notebook at `path`; InputError if there is none or it cannot be read."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise InputError(f"{paths.shown(path)}: no such notebook; see notebooks/") from None
+    except Exception as error:
+        raise InputError(f"{paths.shown(path)}: not a readable notebook ({error}); restore it from git") from None
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    files.write_text(path, nbformat.writes(notebook) + "\n")
+
+
+def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
+    """The names and default values in the cell tagged "parameters".
+
+    Raises:
+        InputError: there is not exactly one such cell, or it holds anything but `name = literal` lines.
+    """
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise InputError(f"{name}: {len(cells)} cells are tagged 'parameters'; tag exactly one")
+    defaults = {}
+    for line in ast.parse(cells[0].source).body:
+        try:
+            defaults[line.targets[0].id] = ast.literal_eval(line.value)
+        except (AttributeError, ValueError):
+            raise InputError(f"{name}: parameters cell, line {line.lineno}: write `name = literal`") from None
+    return defaults
+
+
+def strip_all() -> None:
+    """Write every notebook of the repository, normalised and without outputs, below `build/notebooks/`."""
+    source = paths.at("notebooks")
+    for path in sorted(source.rglob("*.ipynb")):
+        if ".ipynb_checkpoints" not in path.parts:
+            write(normalise(read(path)), paths.at("build/notebooks") / path.relative_to(source))
+
+
+if __name__ == "__main__":
+    strip_all()

@@ -1,0 +1,17 @@
+"""Where things are, from the root of the repository, whatever the working directory."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RAW = ROOT / "data" / "raw"
+
+
+def at(path: str | Path) -> Path:
+    """`path` from the root of the repository; absolute paths stay as they are."""
+    return ROOT / path
+
+
+def shown(path: str | Path) -> str:
+    """`path` as it is printed: from the root where it lies below it, so that no output names a machine."""
+    path = Path(path)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()

@@ -1,0 +1,1 @@
+"""Synthetic data, one file a data set, written in the official on-disk layout of the real one."""

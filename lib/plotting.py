@@ -1,0 +1,115 @@
+"""One look for every figure: print-ready, colour-blind safe, the same colour for a method everywhere."""
+
+import io
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.colors import ListedColormap
+from matplotlib.image import AxesImage
+from matplotlib.patches import Patch
+from PIL import Image
+
+from lib import files
+from lib.tables import Origin
+
+_PALETTE = sns.color_palette("colorblind", 10)
+METHOD_COLOURS = {
+    "baseline": _PALETTE[7],
+    "film": _PALETTE[1],
+    "guiding_block": _PALETTE[2],
+    "single": _PALETTE[8],
+    "multiple": _PALETTE[9],
+    "inside_single": _PALETTE[4],
+    "inside": _PALETTE[0],
+}
+METHOD_NAMES = {
+    "baseline": "Baseline",
+    "film": "FiLM",
+    "guiding_block": "Guiding Block",
+    "single": "Single Attention (w/o FiLM)",
+    "multiple": "Multiple Attentions (w/o FiLM)",
+    "inside_single": "INSIDE (Single Attention)",
+    "inside": "INSIDE (Multiple Attentions)",
+}
+STRUCTURES = ("right ventricle", "myocardium", "left ventricle")  # labels 1, 2, 3 of the cardiac sets
+STRUCTURE_COLOURS = [_PALETTE[9], _PALETTE[8], _PALETTE[3]]
+ATTENTION = "viridis"  # the colours of attention maps, from 0
+VALUE_NAMES = {"alizarin": "red", "nephritis": "green", "orange": "yellow", "triangle": "prism"}  # in the paper
+
+
+def value_name(value: str) -> str:
+    """A value of a CLEVR-Seg factor in the paper's words."""
+    return VALUE_NAMES.get(value, value).replace("_", " ")
+
+
+def style() -> None:
+    """Set matplotlib up; called once at the top of a notebook that draws."""
+    sns.set_theme(context="paper", style="ticks", palette="colorblind")
+    plt.rcParams |= {
+        "figure.dpi": 100,
+        "savefig.dpi": 200,
+        "figure.constrained_layout.use": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "font.size": 8,
+        "axes.titlesize": 8,
+        "axes.labelsize": 8,
+        "image.interpolation": "nearest",
+        "svg.hashsalt": "whereabouts",
+    }
+
+
+def save(figure: plt.Figure, folder: Path, name: str, origin: Origin) -> None:
+    """Write `figure` as `folder/name.png` with where it came from printed below it."""
+    figure.supxlabel(str(origin), fontsize=6, color="0.35")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    files.write_bytes(Path(folder) / f"{name}.png", buffer.getvalue())
+
+
+def save_gif(frames: list[plt.Figure], folder: Path, name: str, seconds: float) -> None:
+    """Write figures of the same size as the animation `folder/name.gif`, each shown for `seconds`; closes them."""
+    images = []
+    for figure in frames:
+        figure.canvas.draw()
+        images.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]).quantize(128))
+        plt.close(figure)
+    buffer = io.BytesIO()
+    images[0].save(buffer, format="GIF", save_all=True, append_images=images[1:], duration=int(1000 * seconds), loop=0)
+    files.write_bytes(Path(folder) / f"{name}.gif", buffer.getvalue())
+
+
+def show(ax: plt.Axes, image: np.ndarray, title: str = "", **options) -> AxesImage:
+    """An image without ticks; grey from 0 to 1 unless told otherwise."""
+    shown = ax.imshow(image, **({"cmap": "gray", "vmin": 0, "vmax": 1} | options))
+    ax.set(xticks=[], yticks=[], title=title)
+    sns.despine(ax=ax, left=True, bottom=True)
+    return shown
+
+
+def show_attention(axes: np.ndarray, maps: np.ndarray, titles: list[str]) -> None:
+    """Attention maps (M, H, W) in a row on one scale from 0 to their maximum, with its bar at the right."""
+    for ax, attention, title in zip(axes, maps, titles, strict=True):
+        shown = show(ax, attention, title, cmap=ATTENTION, vmax=maps.max())
+    axes[0].figure.colorbar(shown, ax=list(axes), label="attention", fraction=0.05, pad=0.02)
+
+
+def overlay(ax: plt.Axes, image: np.ndarray, labels: np.ndarray, title: str = "") -> None:
+    """A grey image (H, W) with labels (H, W), 1..3, laid over it in the colours of the structures."""
+    show(ax, image, title)
+    shown = np.ma.masked_equal(labels, 0)
+    ax.imshow(shown, cmap=ListedColormap(STRUCTURE_COLOURS), vmin=1, vmax=3, alpha=0.55)
+
+
+def structure_legend(figure) -> None:
+    """Name the colours of the cardiac structures, below a figure or subfigure."""
+    patches = [Patch(color=colour, label=name) for name, colour in zip(STRUCTURES, STRUCTURE_COLOURS, strict=True)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False)
+
+
+def row_labels(axes: np.ndarray, names: list[str]) -> None:
+    """Name the rows of a grid of images, left of the first column."""
+    for ax, name in zip(axes, names, strict=True):
+        ax.set_ylabel(name, rotation=0, ha="right", va="center")

@@ -1,0 +1,41 @@
+"""The few statistics that the tables and claims need; the tests are SciPy's."""
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+
+def paired_wilcoxon(a: np.ndarray, b: np.ndarray, alternative: str = "two-sided") -> float:
+    """p of the Wilcoxon signed-rank test that the pairs a, b, both (n,), differ by 0; 1 where all pairs are equal.
+
+    Args:
+        a, b: measurements on the same n units (test images, or test volumes), averaged over seeds.
+        alternative: "two-sided", "greater" (a above b) or "less".
+    """
+    difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    difference = difference[difference != 0]
+    if not len(difference):
+        return 1.0
+    # above 50 pairs the distribution is as good as normal; stated, not "auto", which also looks at ties and warns
+    untied = len(np.unique(np.abs(difference))) == len(difference)
+    method = "exact" if len(difference) <= 50 and untied else "asymptotic"
+    return float(wilcoxon(difference, alternative=alternative, method=method).pvalue)
+
+
+def bonferroni(p: float, comparisons: int) -> float:
+    """p corrected for `comparisons` tests on the same data."""
+    return min(1.0, p * comparisons)
+
+
+def stars(p: float, one: float | None = None) -> str:
+    """The papers' marks, as U+2217: two for p <= 0.01, one for p <= `one` where the paper has a second level."""
+    if p <= 0.01:
+        return "∗∗"
+    return "∗" if one is not None and p <= one else ""
+
+
+def mean_sd(values: np.ndarray, digits: int = 1) -> str:
+    """ "mean ± sd" of a few values, sample standard deviation; without sd where there is one value only."""
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return f"{values.mean():.{digits}f}"
+    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"

@@ -1,0 +1,166 @@
+"""The one training loop of the compendium, and prediction.
+
+Nothing in it depends on global state: weights come from `seed`, batch t from (seed, t), so a run that was killed and
+started again ends in the same bits on the CPU as one that was not.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from lib import metrics, progress
+from lib.checkpoints import Checkpoint
+from lib.data.examples import Examples
+from lib.losses import binary_logits
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Args:
+        steps: optimiser steps at most. In steps, not epochs, so that small training sets train as long as large ones.
+        batch: images a step.
+        learning_rate: of Adam, with beta 0.9 and 0.999.
+        validate_every: steps between two validations; weights are kept where the validation Dice was best.
+        patience: validations without a better Dice after which training stops.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    validate_every: int
+    patience: int
+
+
+def device() -> torch.device:
+    """The accelerator where there is one, else the CPU; chosen when asked, never at import."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def build(network: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A network whose initial weights depend on `seed` alone, channels last, on the device."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return network().to(device=device(), memory_format=torch.channels_last)
+
+
+def class_logits(model: nn.Module, images: Tensor, z: Tensor) -> Tensor:
+    """Class logits (B, C, H, W), C >= 2, background first; in mixed precision on CUDA."""
+    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=images.is_cuda):
+        logits = model(images, z)
+    return binary_logits(logits) if logits.shape[1] == 1 else logits
+
+
+def batch_indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
+    """Which of n examples make up batch `step`: an endless row of shuffles, cut every `batch`. (batch,), int64."""
+    positions = np.arange(step * batch, (step + 1) * batch)
+    return np.array([_shuffle(seed, position // n, n)[position % n] for position in positions])
+
+
+@lru_cache(maxsize=64)
+def _shuffle(seed: int, epoch: int, n: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(n)
+
+
+@torch.no_grad()
+def predict_logits(model: nn.Module, examples: Examples, batch: int = 32) -> Tensor:
+    """Class logits of every pixel, (N, C, H, W), float32, on the device of the examples."""
+    model.eval()
+    parts = torch.arange(len(examples), device=examples.images.device).split(batch)
+    return torch.cat([class_logits(model, *examples.batch(part)[::2]).float() for part in parts])
+
+
+def predict(model: nn.Module, examples: Examples, batch: int = 32) -> Tensor:
+    """Most probable class of every pixel, (N, H, W), uint8, on the device of the examples."""
+    parts = torch.arange(len(examples), device=examples.images.device).split(batch)
+    return torch.cat([predict_logits(model, examples[part], batch).argmax(1).byte() for part in parts])
+
+
+def fit(
+    model: nn.Module,
+    training: Examples,
+    validation: Examples,
+    loss: Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor],
+    schedule: Schedule,
+    seed: int,
+    classes: int,
+    checkpoint: Checkpoint | None = None,
+    checkpoint_seconds: float = 10,
+    title: str = "",
+) -> pd.DataFrame:
+    """Train `model` in place and leave in it the weights that were best on the validation set.
+
+    Args:
+        model: called as model(images, z); made by `build`.
+        training, validation: examples on the device of the model.
+        loss: (model, class logits, labels, z) -> scalar.
+        schedule: see `Schedule`.
+        seed: of the order of the examples.
+        classes: with the background.
+        checkpoint: where the run is kept while it is unfinished and from where it resumes; None keeps nothing.
+        checkpoint_seconds: a checkpoint is written at a validation, if the last is older than this.
+        title: shown beside the progress bar.
+
+    Returns:
+        One row a validation: step, loss (mean since the row before), dice (of the validation set).
+
+    Raises:
+        FloatingPointError: the loss is no longer finite.
+    """
+    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.learning_rate)
+    rows: list[dict] = []
+    best = {"dice": -1.0, "age": 0, "weights": None}
+    step, losses, saved = 0, [], time.monotonic()
+    if checkpoint and (state := checkpoint.load()):
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        rows, best, step = state["rows"], state["best"], state["step"]
+
+    with progress.bar(total=schedule.steps, initial=step, desc=title, unit="step") as bar:
+        while step < schedule.steps and best["age"] < schedule.patience:
+            model.train()
+            index = torch.from_numpy(batch_indices(seed, step, len(training), schedule.batch))
+            images, labels, z = training.batch(index.to(training.images.device))
+            value = loss(model, class_logits(model, images, z), labels, z)
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+            step += 1
+            losses.append(value.detach())
+            bar.update()
+            if step % schedule.validate_every and step < schedule.steps:
+                continue
+
+            mean_loss = torch.stack(losses).mean().item()
+            if not math.isfinite(mean_loss):
+                raise FloatingPointError(f"{title}: the loss is {mean_loss} before step {step}")
+            dice = metrics.dice(predict(model, validation), validation.labels, classes, validation.volume).mean().item()
+            rows.append({"step": step, "loss": mean_loss, "dice": dice})
+            losses = []
+            if dice > best["dice"]:
+                best = {"dice": dice, "age": 0, "weights": deepcopy(model.state_dict())}
+            else:
+                best["age"] += 1
+            bar.set_postfix(loss=f"{mean_loss:.3f}", dice=f"{dice:.3f}", best=f"{best['dice']:.3f}")
+            finished = step == schedule.steps or best["age"] == schedule.patience
+            if checkpoint and (finished or time.monotonic() - saved >= checkpoint_seconds):
+                state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+                checkpoint.save(state | {"rows": rows, "best": best, "step": step})
+                saved = time.monotonic()
+
+    model.load_state_dict(best["weights"])
+    return pd.DataFrame(rows)
+
+
+def configuration(schedule: Schedule, **facts) -> dict:
+    """What a run depends on beside the code, for `Checkpoints.of`."""
+    return {"schedule": asdict(schedule), **facts}

@@ -1,0 +1,147 @@
+"""Files that are whole or absent, and the manifest of a data set."""
+
+import hashlib
+import json
+import os
+
+import pytest
+
+from lib import files, paths
+from lib.data.manifest import Manifest, sha256
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+@pytest.mark.parametrize("content", [b"", b"new", bytes(range(256)) * 5000])
+def test_writes_and_overwrites(content, tmp_path):
+    path = tmp_path / "new" / "folders" / "file.bin"
+    for expected in (content, b"other"):
+        files.write_bytes(path, expected)
+        assert path.read_bytes() == expected
+        assert [p.name for p in path.parent.iterdir()] == ["file.bin"]
+        assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("failing", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()])
+def test_a_failure_on_the_way_leaves_the_old_content_alone(failing, error, tmp_path, monkeypatch):
+    path = tmp_path / "file.txt"
+    files.write_text(path, "old")
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(os, failing, fail)
+    with pytest.raises(type(error)):
+        files.write_text(path, "new " * 10_000)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_is_seen_under_the_name_before_it_is_whole(tmp_path, monkeypatch):
+    path, seen = tmp_path / "file.txt", []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append(path.exists()))
+    files.write_text(path, "new")
+    assert seen == [False]
+
+
+def test_text_and_json(tmp_path):
+    files.write_text(tmp_path / "a", "Jacenków ±\r\n")
+    assert (tmp_path / "a").read_bytes() == "Jacenków ±\r\n".encode()
+    files.write_json(tmp_path / "b", {"b": [1, None], "a": {"d": 0.5, "c": "ó"}})
+    text = (tmp_path / "b").read_text()
+    assert json.loads(text) == {"b": [1, None], "a": {"d": 0.5, "c": "ó"}}
+    files.write_json(tmp_path / "c", {"a": {"c": "ó", "d": 0.5}, "b": [1, None]})
+    assert (tmp_path / "c").read_text() == text
+    assert text.endswith("}\n")
+
+
+# ------------------------------------------------------------------------------------------------------------ manifest
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("b.txt", "a/x.bin", "a/deep/er/y.bin", ".gitkeep", "a/._x.bin", "a/.DS_Store"):
+        path = tmp_path / "raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"content of {name}")
+    return tmp_path / "raw"
+
+
+def index(root):
+    return Manifest.of("X", "synthetic", root)
+
+
+def test_every_file_but_the_hidden_with_size_and_sha256(root):
+    manifest = index(root)
+    assert list(manifest.files) == ["a/deep/er/y.bin", "a/x.bin", "b.txt"]
+    for name, entry in manifest.files.items():
+        content = f"content of {name}".encode()
+        assert entry == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        assert manifest.path(name).read_bytes() == content
+        assert sha256(manifest.path(name)) == entry["sha256"]
+
+
+def test_links_are_followed(root, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (root / "a" / "x.bin").rename(elsewhere / "moved.bin")
+    (root / "a" / "deep").rename(elsewhere / "deep")
+    before = index(root)
+    (root / "a" / "x.bin").symlink_to(elsewhere / "moved.bin")
+    (root / "a" / "deep").symlink_to(elsewhere / "deep")
+    (tmp_path / "link").symlink_to(root)
+    assert list(before.files) == ["b.txt"]
+    assert list(index(root).files) == ["a/deep/er/y.bin", "a/x.bin", "b.txt"]
+    assert index(tmp_path / "link").digest == index(root).digest != before.digest
+
+
+def test_digest_stands_for_names_and_content_alone(root, tmp_path):
+    digest = index(root).digest
+    assert len(digest) == 12
+    assert set(digest) <= set("0123456789abcdef")
+    assert Manifest.of("Y", "real", root.rename(tmp_path / "other")).digest == digest
+    root = tmp_path / "other"
+    os.utime(root / "b.txt", (1, 1))
+    (root / ".hidden").write_text("hidden")
+    assert index(root).digest == digest
+
+    digests = {digest}
+    (root / "b.txt").write_text("Content of b.txt")  # one letter, the same size
+    digests.add(index(root).digest)
+    (root / "b.txt").rename(root / "c.txt")
+    digests.add(index(root).digest)
+    (root / "empty").touch()
+    digests.add(index(root).digest)
+    (root / "a" / "x.bin").unlink()
+    digests.add(index(root).digest)
+    assert len(digests) == 5
+
+
+def test_written_and_read_again(root, tmp_path):
+    manifest = index(root)
+    manifest.write(tmp_path / "manifest.json")
+    assert Manifest.read(tmp_path / "manifest.json") == manifest
+    again = tmp_path / "again.json"
+    index(root).write(again)
+    assert again.read_bytes() == (tmp_path / "manifest.json").read_bytes()
+
+
+def test_label(root):
+    manifest = index(root)
+    assert manifest.label == f"X (synthetic, {manifest.digest})"
+
+
+def test_a_missing_folder_has_no_files(tmp_path):
+    assert index(tmp_path / "nowhere").files == {}
+
+
+# --------------------------------------------------------------------------------------------------------------- paths
+
+
+def test_paths_below_the_root_are_shown_from_it(tmp_path):
+    assert paths.shown(paths.ROOT / "data" / "raw") == "data/raw"
+    assert paths.shown("/elsewhere/file") == "/elsewhere/file"
+    assert paths.at("params") == paths.ROOT / "params"
+    assert paths.at(tmp_path) == tmp_path
+    assert index(paths.ROOT / "claims").root == "claims"

@@ -1,0 +1,93 @@
+"""Switches and numbers: what is refused, and how it is said."""
+
+import shutil
+
+import pytest
+import yaml
+
+from lib import params
+from lib.errors import InputError
+from lib.paths import ROOT
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of params.yaml and params/ to break."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    return tmp_path
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def problems(project):
+    with pytest.raises(InputError) as caught:
+        params.check(project)
+    return caught.value.problems
+
+
+def test_the_projects_own_parameters_are_well_formed(project):
+    params.check(project)
+
+
+def test_all_faults_are_named_at_once(project):
+    edit(project / "params" / "demo.yaml", "learning_rate: 0.004", "learning_rate: fast")
+    edit(project / "params" / "demo.yaml", "  focal: 0.1\n", "  fokal: 0.1\n")
+    edit(project / "params" / "smoke.yaml", "inside_fig3: {shown: 100}", "inside_fig33: {shown: 100}")
+    lines = "\n".join(problems(project))
+    assert "params/demo.yaml: inside_train_clevr_seg.learning_rate is 'fast', a str; write a float" in lines
+    assert "params/demo.yaml: unknown key inside_train_clevr_seg.fokal; known here: batch, eta" in lines
+    assert "params/demo.yaml: missing key inside_train_clevr_seg.focal" in lines
+    assert "params/smoke.yaml: unknown key inside_fig33" in lines and "missing key inside_fig3" in lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("scale: *demo", "scale: big", "params.yaml: scale: write one of *smoke, *demo, *paper"),
+        ("  acdc: *synthetic", "  acdc: *released", "params.yaml: data.acdc: write one of *synthetic, *real"),
+        ("\ndata:\n", "\nsource: here\ndata:\n", "params.yaml: unknown key source; known here: data, scale, scales"),
+        ("fold: [0]", "fould: [0]", "params.yaml, scales.smoke: unknown key acdc.fould"),
+    ],
+)
+def test_a_fault_in_the_switches_is_one_line(project, old, new, said):
+    edit(project / "params.yaml", old, new)
+    assert any(line.startswith(said) for line in problems(project))
+
+
+def test_broken_yaml_and_missing_files_are_one_line(project):
+    (project / "params" / "demo.yaml").write_text("a: [1,\nb: 2")
+    assert "not valid YAML" in problems(project)[0] and "\n" not in problems(project)[0]
+    (project / "params" / "demo.yaml").unlink()
+    assert "no such file; restore it" in problems(project)[0]
+    (project / "params.yaml").write_text("- a list")
+    assert "expected `key: value` lines" in problems(project)[0]
+
+
+def test_an_integer_may_stand_for_a_float_but_not_a_truth_value():
+    assert params.same_kind(1, 0.5) and params.same_kind(None, 3) and not params.same_kind(True, 0.5)
+    assert not params.same_kind(1.5, 3) and not params.same_kind(True, 1)
+
+
+@pytest.mark.parametrize(("switch", "word"), [("scale", "paper"), ("acdc", "real"), ("clevr_seg", "released")])
+def test_a_switch_turns_one_line_and_keeps_the_comments(switch, word):
+    text = (ROOT / "params.yaml").read_text()
+    turned = params.turn(text, switch, word)
+    changed = [(a, b) for a, b in zip(text.splitlines(), turned.splitlines(), strict=True) if a != b]
+    assert len(changed) == 1 and changed[0][0].partition("#")[1:] == changed[0][1].partition("#")[1:]
+    content = yaml.safe_load(turned)
+    value = content["scale"] if switch == "scale" else content["data"][switch]
+    assert value["name"] == word
+
+
+@pytest.mark.parametrize(
+    ("switch", "word", "said"),
+    [("size", "big", "size: no such switch"), ("scale", "big", "scale=big: unknown; choose one of smoke, demo, paper")],
+)
+def test_an_unknown_switch_is_refused(switch, word, said):
+    with pytest.raises(InputError, match=said):
+        params.turn((ROOT / "params.yaml").read_text(), switch, word)

@@ -1,0 +1,151 @@
+"""What `dvc.yaml`, the notebooks, the parameters and the environment promise each other."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from lib import notebooks, params
+from lib.paths import ROOT
+from lib.readme import with_results
+
+NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+RUNNER = ["lib/run.py", "lib/notebooks.py", "lib/params.py"]
+
+
+def code(path: Path) -> str:
+    return "\n".join(cell.source for cell in notebooks.read(path).cells if cell.cell_type == "code")
+
+
+def module_file(name: str) -> Path | None:
+    path = ROOT.joinpath(*name.split("."))
+    found = [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()]
+    return found[0] if found else None
+
+
+def modules(source: str) -> set[str]:
+    """Every file of `lib` that running `source` imports, directly or through others."""
+    seen, todo = set(), [source]
+    while todo:
+        for node in ast.walk(ast.parse(todo.pop())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+            for name in names:
+                parts = name.split(".") if name.split(".")[0] == "lib" else []
+                for depth in range(1, len(parts) + 1):
+                    file = module_file(".".join(parts[:depth]))
+                    if file and file not in seen:
+                        seen.add(file)
+                        todo.append(file.read_text())
+    return {file.relative_to(ROOT).as_posix() for file in seen}
+
+
+@pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if "lib.run" in stage["cmd"]])
+def test_a_stage_depends_on_just_the_modules_that_it_uses(name):
+    notebook = re.search(r"build/(notebooks/\S+\.ipynb)", STAGES[name]["cmd"])[1]
+    listed = {dep for dep in STAGES[name]["deps"] if dep.startswith("lib/")}
+    used = modules(code(ROOT / notebook)) | set(RUNNER)
+    assert not used - listed, f"dvc.yaml, {name}: add to deps"
+    assert not listed - used, f"dvc.yaml, {name}: drop from deps"
+
+
+def test_every_notebook_is_run_by_a_stage_and_stripped():
+    for path in NOTEBOOKS:
+        name = f"build/{path.relative_to(ROOT).as_posix()}"
+        assert any(name in stage["cmd"] for stage in STAGES.values()), f"no stage runs {name}"
+        assert {name: {"cache": False}} in STAGES["strip"]["outs"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_stored_in_its_normal_form_with_short_cells(path):
+    notebook = notebooks.read(path)
+    assert notebook == notebooks.normalise(notebook), "normalise it: outputs, ids or metadata are in the file"
+    assert notebooks.parameters(notebook, path.name)
+    assert max(len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code") <= 25
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+
+
+@pytest.mark.parametrize("scale", params.SCALES)
+@pytest.mark.parametrize("acdc", ["synthetic", "real"])
+def test_every_parameter_that_a_stage_passes_is_one_of_its_notebooks(scale, acdc, tmp_path):
+    text = params.turn(params.turn((ROOT / "params.yaml").read_text(), "scale", scale), "acdc", acdc)
+    sections = params.load(ROOT / "params" / f"{scale}.yaml")
+    used = set()
+    grid = yaml.safe_load(text)["scale"]
+    for stage in STAGES.values():
+        if "lib.run" not in stage["cmd"]:
+            continue
+        notebook = re.search(r"build/(notebooks/\S+\.ipynb)", stage["cmd"])[1]
+        known = notebooks.parameters(notebooks.read(ROOT / notebook), notebook)
+        section = re.findall(r"-f params/\$\{scale\.name\}\.yaml:(\w+)", stage["cmd"])
+        used |= set(section)
+        passed = {key: value for name in section for key, value in sections[name].items()}
+        for name in re.findall(r"-f params\.yaml:scale\.(\w+)", stage["cmd"]):
+            passed |= grid[name]
+        for key, value in passed.items():
+            assert key in known and params.same_kind(value, known[key]), f"{notebook}: {key}={value!r}"
+        for key in re.findall(r"(\w+)=\$?\S", stage["cmd"]):
+            assert key in known, f"{notebook}: {key}"
+    assert used == set(sections), "a section that no stage reads"
+
+
+@pytest.mark.parametrize("scale", params.SCALES)
+def test_dvc_resolves_the_pipeline_at_every_scale(scale, tmp_path):
+    Repo.init(tmp_path, no_scm=True).close()
+    text = params.turn((ROOT / "params.yaml").read_text(), "scale", scale)
+    (tmp_path / "params.yaml").write_text(text)
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / f"{scale}.yaml").write_text((ROOT / "params" / f"{scale}.yaml").read_text())
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    with Repo(tmp_path) as repo:
+        names = [stage.name for stage in repo.index.stages]
+        outs = [out.def_path for out in repo.index.outs]
+    grid = yaml.safe_load(text)["scale"]
+    trainings = 1
+    for values in grid["clevr"].values():
+        trainings *= len(values)
+    assert sum(name.startswith("inside-train-clevr_seg@") for name in names) == trainings
+    assert all(f"/{scale}/" in out for out in outs if not out.startswith(("build/index", "build/notebooks")))
+
+
+def test_lock_project_and_conda_environment_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lock = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split())
+    names = {name.lower().replace("_", "-"): version for name, version in lock.items()}
+    assert names["torch"] == "2.13.0"
+    assert all(re.fullmatch(r"[\w.]+", version) for version in lock.values()), "versions only, no addresses"
+    for requirement in project["dependencies"] + project["optional-dependencies"]["test"]:
+        name, minimum = re.fullmatch(r"([\w-]+)(?:>=([\d.]+))?", requirement).groups()
+        assert name in names, f"requirements.lock lacks {name}"
+        if minimum:
+            number = [int(part) for part in re.findall(r"\d+", names[name])]
+            assert number >= [int(part) for part in minimum.split(".")], f"{name} {names[name]} is older than asked for"
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert f"python{project['requires-python']}" in conda
+    assert {"pip": ["-r requirements.lock", "-e ."]} in conda
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert set(packages) == {".".join(f.relative_to(ROOT).parent.parts) for f in (ROOT / "lib").rglob("__init__.py")}
+
+
+def test_data_are_pinned_without_a_cache():
+    (out,) = yaml.safe_load((ROOT / "data.dvc").read_text())["outs"]
+    assert out["path"] == "data/raw" and out["cache"] is False  # cached, a fresh clone could not run
+    assert (ROOT / "data" / "raw" / ".gitkeep").exists()
+
+
+def test_the_readme_maps_every_figure_and_shows_the_committed_results():
+    text = (ROOT / "README.md").read_text()
+    assert text == with_results(text), "README.md shows other results than paper_figures/; run `python -m lib.readme`"
+    for name, stage in STAGES.items():
+        outs = [next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]]
+        if any(out.startswith("paper_figures/") for out in outs):
+            notebook = re.search(r"build/(notebooks/\S+\.ipynb)", stage["cmd"])[1]
+            assert f"| `{notebook}` | `{name}` |" in text

@@ -1,0 +1,115 @@
+"""The notebook runner, run as users and DVC run it."""
+
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from lib import notebooks, run
+from lib.errors import InputError
+from lib.paths import ROOT
+
+
+def notebook(folder, *cells, parameters="n = 2\nname = 'a'\nrate = 0.5"):
+    """A notebook with a parameters cell and `cells` below build/, so that paths are shown from the root."""
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    content = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, cells)])
+    path = folder / "in.ipynb"
+    nbformat.write(content, path)
+    return path
+
+
+def execute(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "lib.run", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_parameters_come_from_files_and_words_and_words_win(tmp_path):
+    file = tmp_path / "p.yaml"
+    file.write_text("a: {b: {n: 3, rate: 1}}\n")
+    assert run.collect(["n=5", "name=x"], [f"{file}:a.b"]) == {"n": 5, "rate": 1, "name": "x"}
+    with pytest.raises(InputError, match=r"no section a\.c; at this level it has b"):
+        run.collect([], [f"{file}:a.c"])
+    with pytest.raises(InputError, match="nonsense: not a parameter; write key=value"):
+        run.collect(["nonsense"], [])
+
+
+def test_unknown_parameters_and_wrong_types_are_all_named_before_anything_runs(tmp_path):
+    path = notebook(tmp_path, "open('ran', 'w')")
+    result = execute(path, tmp_path / "out.ipynb", "m=1", "n=many", "rate=2")
+    assert result.returncode == 1 and not (tmp_path / "out.ipynb").exists()
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 2, lines
+    assert lines[0].startswith("error: m: unknown parameter of") and lines[0].endswith("it has n, name, rate")
+    assert "n='many'" in lines[1] and "wants a int, such as 2" in lines[1]
+
+
+def test_a_run_is_the_same_bytes_twice_and_shows_progress_outside_the_notebook(tmp_path):
+    cell = "from lib.progress import bar\nprint(n, name, sum(bar(range(n), desc='counting')))"
+    path = notebook(tmp_path, cell)
+    outputs = []
+    for attempt in ("a", "b"):
+        out = tmp_path / attempt / "out.ipynb"
+        result = execute(path, out, "n=3")
+        assert result.returncode == 0, result.stderr
+        assert "counting" in result.stderr
+        outputs.append(out.read_bytes())
+    assert outputs[0] == outputs[1]
+    assert b"3 a 3" in outputs[0] and b"counting:" not in outputs[0]
+    assert "papermill" not in outputs[0].decode().replace("injected-parameters", "")
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero\n"),
+        ("import os; os._exit(3)", "if memory ran out, choose a smaller batch or scale\n"),
+        (
+            "from lib.errors import InputError\nraise InputError(['a.nii.gz: truncated; get it again', 'b: too'])",
+            "error: a.nii.gz: truncated; get it again\nerror: b: too\n",
+        ),
+    ],
+    ids=["exception", "dead kernel", "input error"],
+)
+def test_a_failure_ends_in_lines_without_traceback(tmp_path, cell, said):
+    result = execute(notebook(tmp_path, cell), tmp_path / "out.ipynb")
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (tmp_path / "out.ipynb").exists()
+
+
+def test_a_missing_or_broken_notebook_is_one_line(tmp_path):
+    assert "no such notebook" in execute(tmp_path / "no.ipynb", tmp_path / "out.ipynb").stderr
+    (tmp_path / "bad.ipynb").write_text("{")
+    result = execute(tmp_path / "bad.ipynb", tmp_path / "out.ipynb")
+    assert result.returncode == 1 and "not a readable notebook" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([], "0 cells are tagged 'parameters'; tag exactly one"),
+        (["a = 1", "b = 2"], "2 cells are tagged"),
+        (["a = 1\nb = a + 1"], "line 2: write `name = literal`"),
+    ],
+)
+def test_the_parameters_cell_is_one_of_literals(cells, said):
+    tagged = [nbformat.v4.new_code_cell(cell, metadata={"tags": ["parameters"]}) for cell in cells]
+    with pytest.raises(InputError, match=said):
+        notebooks.parameters(nbformat.v4.new_notebook(cells=tagged), "x.ipynb")
+
+
+def test_the_normal_form_forgets_what_a_run_by_hand_leaves(tmp_path):
+    clean = notebooks.read(notebook(tmp_path, "print(1)"))
+    used = nbformat.from_dict(clean)
+    used.metadata["language_info"] = {"version": "3.99"}
+    used.cells[1]["id"] = "another"
+    used.cells[1]["execution_count"] = 7
+    used.cells[1]["metadata"] = {"execution": {"start": "now"}, "collapsed": True}
+    used.cells[1]["outputs"] = [nbformat.v4.new_output("stream", text="1\n")]
+    used.cells.append(nbformat.v4.new_code_cell(""))
+    assert notebooks.normalise(used) == notebooks.normalise(clean)
+    assert notebooks.normalise(notebooks.normalise(used)) == notebooks.normalise(used)

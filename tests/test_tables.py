@@ -1,0 +1,79 @@
+"""Tables in three formats: the content, and on each face where it came from."""
+
+import io
+
+import pandas as pd
+import pytest
+
+from lib import tables
+from lib.stats import stars
+
+ORIGIN = tables.Origin("demo", "ACDC (synthetic, 0123456789ab)", 3)
+
+
+@pytest.fixture
+def table():
+    method = ["film_50%", "inside & more"]
+    return pd.DataFrame(
+        {"method": method, "Dice_quadrant #1": ["48.7 ± 2.0", tables.bold("85.7 ± 2.5" + stars(0.001))]}
+    )
+
+
+@pytest.fixture
+def written(table, tmp_path):
+    tables.write(table, tmp_path, "table1", "Dice of 100% of clevr_seg", ORIGIN, notes="Best_of #3 & more.")
+    return {path.suffix: path.read_text() for path in tmp_path.iterdir()}
+
+
+def test_three_files(written):
+    assert set(written) == {".md", ".csv", ".tex"}
+
+
+def test_markdown(written):
+    lines = written[".md"].splitlines()
+    assert lines[0] == "**Dice of 100% of clevr_seg**"
+    assert lines[2] == f"*{ORIGIN}*"
+    assert lines[-1] == "Best_of #3 & more."
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert rows[0] == ["method", "Dice_quadrant #1"]
+    assert rows[2:] == [["film_50%", "48.7 ± 2.0"], ["inside & more", r"**85.7 ± 2.5\*\***"]]
+
+
+def test_csv(written, table):
+    read = pd.read_csv(io.StringIO(written[".csv"]))
+    assert list(read.columns) == [*table.columns, "scale", "data", "seeds"]
+    assert list(read["Dice_quadrant #1"]) == ["48.7 ± 2.0", "85.7 ± 2.5**"]
+    assert set(zip(read.scale, read.data, read.seeds, strict=True)) == {("demo", "ACDC (synthetic, 0123456789ab)", 3)}
+
+
+def test_latex(written):
+    text = written[".tex"]
+    caption = r"Dice of 100\% of clevr\_seg. demo scale; ACDC (synthetic, 0123456789ab); 3 seeds. Best\_of \#3 \& more."
+    assert rf"\caption{{{caption}}}" in text
+    assert r"\label{tab:table1}" in text
+    assert r"method & Dice\_quadrant \#1 \\" in text
+    assert r"film\_50\% & 48.7 $\pm$ 2.0 \\" in text
+    assert r"inside \& more & \textbf{85.7 $\pm$ 2.5$^{*}$$^{*}$} \\" in text
+    assert text.isascii()
+    for begin in ("table", "tabular"):
+        assert text.count(rf"\begin{{{begin}}}") == text.count(rf"\end{{{begin}}}") == 1
+
+
+def test_numbers_stay_as_they_are_written(tmp_path):
+    """Text cells are no numbers: 84.0 keeps its zero."""
+    tables.write(pd.DataFrame({"Dice": ["84.0", "7"]}), tmp_path, "t", "T", ORIGIN)
+    assert "| 84.0" in (tmp_path / "t.md").read_text()
+    assert "84.0 \\\\" in (tmp_path / "t.tex").read_text()
+    assert (tmp_path / "t.csv").read_text().splitlines()[1].startswith("84.0,")
+
+
+def test_the_same_table_gives_the_same_bytes(written, table, tmp_path):
+    again = tmp_path / "again"
+    tables.write(table, again, "table1", "Dice of 100% of clevr_seg", ORIGIN, notes="Best_of #3 & more.")
+    assert {path.suffix: path.read_text() for path in again.iterdir()} == written
+
+
+def test_origin():
+    assert str(tables.Origin("paper", "X (real, 1)", 1)) == "paper scale; X (real, 1); 1 seed"
+    assert str(ORIGIN) == "demo scale; ACDC (synthetic, 0123456789ab); 3 seeds"
+    assert str(tables.Origin("smoke", "X", 2)) == "smoke scale; X; 2 seeds; smoke scale: the numbers mean nothing"

@@ -1,0 +1,106 @@
+"""Weights on disk: read back exactly, the same bytes each time, one line about whatever is wrong with the file."""
+
+import hashlib
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lib import weights
+from lib.errors import InputError
+from lib.models.arms import acdc_network, clevr_network
+from lib.training import build
+
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
+
+FACTS = {"arm": "inside-phase", "condition": 2, "size": 16, "filters": 2}
+
+
+@pytest.fixture
+def model():
+    model = build(lambda: acdc_network(**FACTS), seed=4)
+    model(torch.rand(3, 1, 16, 16), torch.rand(3, 2))  # the batch statistics too are no longer those of the start
+    return model
+
+
+@pytest.fixture
+def path(tmp_path, model):
+    weights.write(tmp_path / "seed0.safetensors", model, FACTS)
+    return tmp_path / "seed0.safetensors"
+
+
+def test_read_is_what_was_written(path, model):
+    again, facts = weights.read(path, acdc_network)
+    assert facts == FACTS
+    assert not again.training
+    assert list(again.state_dict()) == list(model.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
+    x, z = torch.rand(2, 1, 16, 16), torch.rand(2, 2)
+    assert torch.equal(again(x, z), model.eval()(x, z))
+
+
+def test_safetensors_reads_it_too(path, model):
+    tensors = load_file(path)
+    assert {name: tensor.shape for name, tensor in tensors.items()} == {
+        n: t.shape for n, t in model.state_dict().items()
+    }
+
+
+def test_the_same_weights_give_the_same_bytes(path, tmp_path):
+    again, facts = weights.read(path, acdc_network)
+    for trial in range(5):
+        other = tmp_path / f"{trial}.safetensors"
+        weights.write(other, again.to(memory_format=torch.contiguous_format), dict(reversed(facts.items())))
+        assert other.read_bytes() == path.read_bytes()
+
+
+def spoil(change):
+    return lambda path: path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        spoil(lambda content: b""),
+        spoil(lambda content: content[:5]),
+        spoil(lambda content: content[:-1]),
+        spoil(lambda content: content[: len(content) // 2]),
+        spoil(lambda content: b"\xff" * 8 + content[8:]),
+        spoil(lambda content: content[:9] + b"?" + content[10:]),
+        spoil(lambda content: b"<html>404</html>"),
+        lambda path: save_file({"a": torch.zeros(1)}, path),  # no metadata
+        lambda path: save_file({"a": torch.zeros(1)}, path, {"format": "pt"}),  # not ours
+    ],
+)
+def test_damaged_weights(damage, path):
+    damage(path)
+    with pytest.raises(InputError) as error:
+        weights.read(path, clevr_network)
+    (problem,) = error.value.problems
+    assert problem.startswith(f"{path}: unreadable weights (")
+    assert problem.endswith("); delete it and run `dvc repro` to make it again")
+    assert "\n" not in problem
+
+
+def test_missing_weights(tmp_path):
+    with pytest.raises(InputError) as error:
+        weights.read(tmp_path / "gone.safetensors", clevr_network)
+    assert error.value.problems == [f"{tmp_path}/gone.safetensors: no such file; run `dvc repro` to make it again"]
+
+
+def test_weights_of_another_network(path):
+    with pytest.raises(InputError) as error:
+        weights.read(path, lambda arm, **facts: acdc_network("baseline", **facts))
+    assert error.value.problems == [
+        f"{path}: weights of another network; delete it and run `dvc repro` to make it again"
+    ]
+
+
+def test_curve(tmp_path):
+    curve = pd.DataFrame({"step": [5, 10], "loss": [1 / 3, 0.25], "dice": [0.5, 2 / 3]})
+    weights.write_curve(tmp_path / "curve.tsv", curve)
+    assert (tmp_path / "curve.tsv").read_text() == "step\tloss\tdice\n5\t0.333333\t0.5\n10\t0.25\t0.666667\n"
+    digest = hashlib.sha256((tmp_path / "curve.tsv").read_bytes()).hexdigest()
+    weights.write_curve(tmp_path / "curve.tsv", curve)
+    assert hashlib.sha256((tmp_path / "curve.tsv").read_bytes()).hexdigest() == digest
