@@ -35,7 +35,7 @@ def read(path: Path) -> dict:
     """The claims file at `path`: {"claims": [...], "tables": the paper's own numbers}; InputError with all faults."""
     content = params.load(path)
     problems = []
-    for number, claim in enumerate(content.get("claims", [])):
+    for number, claim in enumerate(content.get("claims") or []):
         if not isinstance(claim, dict):
             problems.append(f"{path.name}, claim {number}: no fields; write `id: ..` and so on, as in the other claims")
             continue

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lib.claims import evaluate
-from lib.models.arms import ARMS, METHODS
-from lib.plotting import METHOD_NAMES
+from lib.methods import ARMS, METHOD_NAMES, parts
 from lib.stats import bonferroni, mean_sd, paired_wilcoxon, stars
 from lib.tables import bold
 
@@ -47,7 +46,7 @@ def table1(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
     Returns:
         Text cells; best mean of a column in bold, stars at INSIDE.
     """
-    rows = {method: {"Method": METHOD_NAMES[method]} for method in METHODS}
+    rows = {method: {"Method": METHOD_NAMES[method]} for method in METHOD_NAMES}
     for factor in FACTORS:
         of = {method: part for method, part in scores[scores.factor == factor].groupby("method")}
         best = max(of, key=lambda method: per_seed(of[method]).mean(), default=None)
@@ -79,9 +78,9 @@ def table2(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
     for percent in (100, 25, 6):
         for facts in ("position", "phase"):
             of = {
-                arm.split("-")[0]: part
+                parts(arm)[0]: part
                 for arm, part in scores[scores.percent == percent].groupby("arm")
-                if arm == "baseline" or arm.endswith(facts)
+                if parts(arm)[1] in ("none", facts)
             }
             best = max(of, key=lambda method: per_seed(of[method]).mean(), default=None)
             mark = ""
@@ -93,7 +92,7 @@ def table2(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
                 cell = mean_sd(per_seed(of[method])) if method in of else ""
                 cell = bold(cell) if method == best else cell
                 row[f"{percent}% {facts}, ours"] = cell + (f" {mark}" if mark and method == "inside" else "")
-                arm = next(a for a in ARMS if a == method or a == f"{method}-{facts}")
+                arm = next(a for a in ARMS if parts(a) in ((method, "none"), (method, facts)))
                 row[f"{percent}% {facts}, paper"] = printed(*paper[arm][percent])
     return pd.DataFrame(rows.values())
 

@@ -5,12 +5,15 @@ what the pipeline runs: opening a notebook and running it by hand makes no resul
 """
 
 import ast
+import sys
 from pathlib import Path
 
-import nbformat
+# nbformat's schema checker would build a grammar of internationalised addresses, for a second; notebooks have none
+sys.modules.setdefault("rfc3987_syntax", None)
+import nbformat  # noqa: E402
 
-from lib import files, paths
-from lib.errors import InputError
+from lib import files, paths  # noqa: E402
+from lib.errors import InputError  # noqa: E402
 
 METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 

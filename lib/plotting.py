@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from lib import files
+from lib.data.acdc import STRUCTURES
 from lib.tables import Origin
 
 _PALETTE = sns.color_palette("colorblind", 10)
@@ -24,16 +25,6 @@ METHOD_COLOURS = {
     "inside_single": _PALETTE[4],
     "inside": _PALETTE[0],
 }
-METHOD_NAMES = {
-    "baseline": "Baseline",
-    "film": "FiLM",
-    "guiding_block": "Guiding Block",
-    "single": "Single Attention (w/o FiLM)",
-    "multiple": "Multiple Attentions (w/o FiLM)",
-    "inside_single": "INSIDE (Single Attention)",
-    "inside": "INSIDE (Multiple Attentions)",
-}
-STRUCTURES = ("right ventricle", "myocardium", "left ventricle")  # labels 1, 2, 3 of the cardiac sets
 STRUCTURE_COLOURS = [_PALETTE[9], _PALETTE[8], _PALETTE[3]]
 ATTENTION = "viridis"  # the colours of attention maps, from 0
 VALUE_NAMES = {"alizarin": "red", "nephritis": "green", "orange": "yellow", "triangle": "prism"}  # in the paper

@@ -8,7 +8,7 @@ BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def with_results(text: str) -> str:
-    """`text` with each block `<!-- results: path -->` ... `<!-- end -->` filled with the Markdown table at that path."""
+    """`text` with each block `<!-- results: path -->` to `<!-- end -->` filled with the Markdown table at that path."""
     return BLOCK.sub(lambda mark: f"{mark[1]}{paths.at(mark[2]).read_text()}{mark[3]}", text)
 
 

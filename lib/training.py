@@ -5,11 +5,14 @@ started again ends in the same bits on the CPU as one that was not.
 """
 
 import math
+import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +23,8 @@ from lib import metrics, progress
 from lib.checkpoints import Checkpoint
 from lib.data.examples import Examples
 from lib.losses import binary_logits
+
+R, T = TypeVar("R"), TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,19 @@ def fit(
 
     model.load_state_dict(best["weights"])
     return pd.DataFrame(rows)
+
+
+def side_by_side(train: Callable[[R], T], runs: list[R]) -> dict[R, T]:
+    """run -> train(run) for independent trainings: on the CPU one a core at a time, on an accelerator in turn.
+
+    Small networks gain little from a second core and a second network gains all of it. Each training runs on one
+    thread, so that its result does not depend on how many cores there are. Networks are built before (`build` seeds the
+    global generator); `fit` shares nothing.
+    """
+    if device().type != "cpu":
+        return {run: train(run) for run in runs}
+    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return dict(zip(runs, pool.map(train, runs), strict=True))
 
 
 def configuration(schedule: Schedule, **facts) -> dict:

@@ -8,6 +8,7 @@ import pytest
 
 from lib import files, paths
 from lib.data.manifest import Manifest, sha256
+from lib.errors import InputError
 
 # ------------------------------------------------------------------------------------------------------------- writing
 
@@ -104,6 +105,8 @@ def test_digest_stands_for_names_and_content_alone(root, tmp_path):
     root = tmp_path / "other"
     os.utime(root / "b.txt", (1, 1))
     (root / ".hidden").write_text("hidden")
+    (root / "a" / ".ipynb_checkpoints").mkdir()
+    (root / "a" / ".ipynb_checkpoints" / "x").write_text("hidden below")
     assert index(root).digest == digest
 
     digests = {digest}
@@ -145,3 +148,11 @@ def test_paths_below_the_root_are_shown_from_it(tmp_path):
     assert paths.at("params") == paths.ROOT / "params"
     assert paths.at(tmp_path) == tmp_path
     assert index(paths.ROOT / "claims").root == "claims"
+
+
+def test_links_to_nothing_are_all_named(root):
+    for name in ("one", "two"):
+        (root / name).symlink_to(root / "gone")
+    with pytest.raises(InputError) as caught:
+        index(root)
+    assert [line.split(": ", 1)[1] for line in caught.value.problems] == ["a link to nothing; mend or remove it"] * 2

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from lib.layers import INSIDE, FiLM, GuidingBlock
+from lib.methods import ARMS, METHOD_NAMES
 from lib.models import parameters
 from lib.models.__main__ import networks, table
-from lib.models.arms import ARMS, METHODS, acdc_network, clevr_network
+from lib.models.arms import METHODS, acdc_network, clevr_network
 from lib.models.clevr_fcn import ClevrFCN
 from lib.models.unet import UNet
 
@@ -172,3 +173,9 @@ def test_printed_table(capsys, monkeypatch):
     assert ["CLEVR-Seg, inside", "97,505", "97,505"] in cells
     assert ["ACDC U-Net, baseline", "34,528,004", ""] in cells
     assert all(ours == paper for _, ours, paper in cells[2:] if paper)
+
+
+def test_every_method_has_a_name_in_print_and_a_colour():
+    from lib.plotting import METHOD_COLOURS
+
+    assert list(METHODS) == list(METHOD_NAMES) == list(METHOD_COLOURS)

@@ -12,8 +12,11 @@ from lib.paths import ROOT
 
 @pytest.fixture
 def project(tmp_path):
-    """A copy of params.yaml and params/ to break."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    """A copy of params.yaml, at its defaults whatever the switches are now, and of params/, to break."""
+    text = (ROOT / "params.yaml").read_text()
+    for switch, word in (("scale", "demo"), ("acdc", "synthetic"), ("clevr_seg", "synthetic")):
+        text = params.turn(text, switch, word)
+    (tmp_path / "params.yaml").write_text(text)
     shutil.copytree(ROOT / "params", tmp_path / "params")
     return tmp_path
 
@@ -74,8 +77,8 @@ def test_an_integer_may_stand_for_a_float_but_not_a_truth_value():
 
 
 @pytest.mark.parametrize(("switch", "word"), [("scale", "paper"), ("acdc", "real"), ("clevr_seg", "released")])
-def test_a_switch_turns_one_line_and_keeps_the_comments(switch, word):
-    text = (ROOT / "params.yaml").read_text()
+def test_a_switch_turns_one_line_and_keeps_the_comments(project, switch, word):
+    text = (project / "params.yaml").read_text()
     turned = params.turn(text, switch, word)
     changed = [(a, b) for a, b in zip(text.splitlines(), turned.splitlines(), strict=True) if a != b]
     assert len(changed) == 1 and changed[0][0].partition("#")[1:] == changed[0][1].partition("#")[1:]

@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -109,10 +110,9 @@ def test_dvc_resolves_the_pipeline_at_every_scale(scale, tmp_path):
         names = [stage.name for stage in repo.index.stages]
         outs = [out.def_path for out in repo.index.outs]
     grid = yaml.safe_load(text)["scale"]
-    trainings = 1
-    for values in grid["clevr"].values():
-        trainings *= len(values)
-    assert sum(name.startswith("inside-train-clevr_seg@") for name in names) == trainings
+    for dataset, chapter in (("clevr", "clevr_seg"), ("acdc", "acdc")):
+        stages = [name for name in names if name.startswith(f"inside-train-{chapter}@")]
+        assert len(stages) == prod(map(len, grid[dataset].values()))
     assert all(f"/{scale}/" in out for out in outs if not out.startswith(("build/index", "build/notebooks")))
 
 

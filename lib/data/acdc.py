@@ -23,6 +23,7 @@ from lib.errors import InputError, raise_all
 
 PHASES = ("ED", "ES")
 BACKGROUND, RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE = range(4)
+STRUCTURES = ("right ventricle", "myocardium", "left ventricle")  # labels 1, 2, 3
 TOLERANCE = 1e-3  # mm, between the grids of an image and of its labels
 SHARE = 0.15  # of the patients in a test part and in a validation part (SDNet, section 4: 70, 15 and 15 of 100)
 

@@ -1,10 +1,16 @@
-"""Prepared examples: what every training and evaluation in the compendium is fed."""
+"""Examples: what every training and evaluation in the compendium is fed, and how prepared data become examples."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
+
+from lib.data.prepared import array, table
+
+PHASES = ("ES", "ED")  # order of the one-hot vector
 
 
 @dataclass(frozen=True)
@@ -53,3 +59,30 @@ class Examples:
         images = self.images[index]
         images = images.float().div_(255) if images.dtype == torch.uint8 else images
         return images.contiguous(memory_format=torch.channels_last), self.labels[index].long(), self.z[index]
+
+
+def clevr_examples(folder: Path, factor: str, part: str) -> Examples:
+    """CLEVR-Seg images of `part` ("train", "validation", "test"), with the masks that values of `factor` ask for."""
+    chosen = (table(folder).part == part).to_numpy()
+    return Examples.of(*(array(folder, name)[chosen] for name in ("images", f"{factor}_mask", f"{factor}_z")))
+
+
+def acdc_examples(folder: Path, patients: list[str], given: str) -> tuple[Examples, pd.DataFrame]:
+    """The slices of `patients` and their rows of the table.
+
+    Args:
+        folder: of the prepared data set.
+        patients: names.
+        given: the facts in z: "position" (S, 1), from 0 at the apex to 1 at the base; "phase" (S, 2), one-hot ES, ED;
+            "none" (S, 1), zeros.
+    """
+    rows = table(folder)
+    chosen = rows.patient.isin(patients).to_numpy()
+    rows = rows[chosen].reset_index(drop=True)
+    z = {
+        "none": np.zeros((len(rows), 1)),
+        "position": rows[["position"]].to_numpy(),
+        "phase": np.stack([rows.phase == phase for phase in PHASES], axis=1),
+    }[given]
+    volume = pd.factorize(rows.volume)[0]
+    return Examples.of(array(folder, "images")[chosen], array(folder, "labels")[chosen], z, volume), rows

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lib import files, paths, progress
+from lib.errors import raise_all
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,20 @@ class Manifest:
 
     @classmethod
     def of(cls, dataset: str, source: str, root: str | Path) -> "Manifest":
-        """Index the folder `root`. Links are followed; hidden files (`.gitkeep`, macOS's `._*`) are left out."""
+        """Index the folder `root`. Links are followed; what is hidden (`.gitkeep`, macOS's `._*`) is left out.
+
+        Raises:
+            InputError: a link leads nowhere.
+        """
         folder = paths.at(root)
         found = sorted(
             Path(parent) / name
             for parent, _, names in os.walk(folder, followlinks=True)
             for name in names
-            if not name.startswith(".")
+            if not any(part.startswith(".") for part in (*Path(parent).relative_to(folder).parts, name))
         )
+        dangling = [path for path in found if not path.exists()]
+        raise_all([f"{paths.shown(path)}: a link to nothing; mend or remove it" for path in dangling])
         content = {
             path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256(path)}
             for path in progress.bar(found, desc=f"index {dataset}", unit="file")

@@ -8,11 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lib import files, paths
-from lib.data.examples import Examples
 from lib.data.manifest import Manifest
 from lib.errors import InputError
-
-PHASES = ("ES", "ED")  # order of the one-hot vector
 
 
 def write(folder: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, facts: dict, manifest: Manifest) -> None:
@@ -42,30 +39,3 @@ def table(folder: Path) -> pd.DataFrame:
 def array(folder: Path, name: str) -> np.ndarray:
     """One of the arrays, mapped from disk."""
     return np.load(paths.at(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-
-
-def clevr_examples(folder: Path, factor: str, part: str) -> Examples:
-    """CLEVR-Seg images of `part` ("train", "validation", "test"), with the masks that values of `factor` ask for."""
-    chosen = (table(folder).part == part).to_numpy()
-    return Examples.of(*(array(folder, name)[chosen] for name in ("images", f"{factor}_mask", f"{factor}_z")))
-
-
-def acdc_examples(folder: Path, patients: list[str], given: str) -> tuple[Examples, pd.DataFrame]:
-    """The slices of `patients` and their rows of the table.
-
-    Args:
-        folder: of the prepared data set.
-        patients: names.
-        given: the facts in z: "position" (S, 1), from 0 at the apex to 1 at the base; "phase" (S, 2), one-hot ES, ED;
-            "none" (S, 1), zeros.
-    """
-    rows = table(folder)
-    chosen = rows.patient.isin(patients).to_numpy()
-    rows = rows[chosen].reset_index(drop=True)
-    z = {
-        "none": np.zeros((len(rows), 1)),
-        "position": rows[["position"]].to_numpy(),
-        "phase": np.stack([rows.phase == phase for phase in PHASES], axis=1),
-    }[given]
-    volume = pd.factorize(rows.volume)[0]
-    return Examples.of(array(folder, "images")[chosen], array(folder, "labels")[chosen], z, volume), rows

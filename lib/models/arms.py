@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from lib.layers import INSIDE, FiLM, GuidingBlock
+from lib.methods import parts
 from lib.models.clevr_fcn import ClevrFCN
 from lib.models.unet import UNet
 
-# (channels, condition, (H, W)) -> layer, in the order of Table 1
+# (channels, condition, (H, W)) -> layer
 METHODS: dict[str, Callable | None] = {
     "baseline": None,
     "film": lambda c, k, size: FiLM(c, k),
@@ -16,10 +17,6 @@ METHODS: dict[str, Callable | None] = {
     "inside_single": lambda c, k, size: INSIDE(c, k, attention="single"),
     "inside": lambda c, k, size: INSIDE(c, k, attention="multiple"),
 }
-# Table 2: a method and the facts it is given; the baseline is given none
-ARMS = ["baseline"] + [
-    f"{method}-{facts}" for method in ("film", "guiding_block", "inside") for facts in ("position", "phase")
-]
 
 
 def clevr_network(method: str, condition: int, size: int, filters: int = 16) -> ClevrFCN:
@@ -39,10 +36,10 @@ def acdc_network(arm: str, condition: int, size: int, filters: int = 64) -> UNet
     """The ACDC network with the method of `arm` in every decoder stage.
 
     Args:
-        arm: one of `ARMS`.
+        arm: one of `lib.methods.ARMS`.
         condition: K, length of z.
         size: side of the images in pixels, a multiple of 16.
         filters: of the first stage; 64 at paper scale.
     """
-    layer = METHODS[arm.split("-")[0]]
+    layer = METHODS[parts(arm)[0]]
     return UNet(layer and (lambda channels, map_size: layer(channels, condition, map_size)), filters=filters, size=size)

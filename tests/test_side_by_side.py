@@ -1,0 +1,58 @@
+"""Trainings on several cores at once: the same bits as one after the other."""
+
+import pytest
+import torch
+
+from lib import training
+from lib.data.examples import Examples
+from lib.losses import inside_loss
+from lib.models.arms import METHODS, clevr_network
+
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
+SCHEDULE = training.Schedule(steps=6, batch=3, learning_rate=1e-2, validate_every=3, patience=9)
+
+
+def run(parallel):
+    rng = torch.Generator().manual_seed(0)
+    data = Examples(
+        torch.rand(8, 3, 12, 16, generator=rng),
+        torch.randint(0, 2, (8, 12, 16), generator=rng, dtype=torch.uint8),
+        torch.eye(4).repeat(2, 1),
+        torch.arange(8),
+    )
+    names = [name for name in METHODS if name != "guiding_block"]
+    models = {name: training.build(lambda name=name: clevr_network(name, 4, 12, filters=2), seed=3) for name in names}
+
+    def train(name):
+        def loss(model, logits, labels, z):
+            return inside_loss(model, logits, labels, z, 0.1, 0.5, 1e-4)
+
+        return training.fit(models[name], data, data, loss, SCHEDULE, seed=3, classes=2)
+
+    curves = training.side_by_side(train, names) if parallel else {name: train(name) for name in names}
+    return curves, models
+
+
+def test_side_by_side_is_bit_identical_to_one_after_the_other():
+    curves, models = run(parallel=True)
+    expected, references = run(parallel=False)
+    assert list(curves) == list(expected)
+    for name in curves:
+        assert curves[name].equals(expected[name])
+        for key, tensor in models[name].state_dict().items():
+            assert torch.equal(tensor, references[name].state_dict()[key]), (name, key)
+
+
+def test_each_training_has_one_thread_and_the_caller_keeps_its_own(monkeypatch):
+    before = torch.get_num_threads()
+    assert training.side_by_side(lambda name: torch.get_num_threads(), ["a", "b", "c"]) == {"a": 1, "b": 1, "c": 1}
+    assert torch.get_num_threads() == before
+
+
+def test_a_failure_in_one_training_is_raised():
+    def train(name):
+        if name == "b":
+            raise FloatingPointError("b: the loss is nan before step 3")
+
+    with pytest.raises(FloatingPointError, match="b: the loss is nan"):
+        training.side_by_side(train, ["a", "b"])

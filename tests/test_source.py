@@ -1,0 +1,90 @@
+"""Which raw data a run takes: the switch decides, nothing falls back, and data/raw is never written."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import paths
+from lib.data import prepared, source
+from lib.data.examples import acdc_examples
+from lib.data.manifest import Manifest
+from lib.errors import InputError
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A repository of its own, with an empty data/raw."""
+    for module in (paths,):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+        monkeypatch.setattr(module, "RAW", tmp_path / "data" / "raw")
+    paths.RAW.mkdir(parents=True)
+    (paths.RAW / ".gitkeep").touch()
+    return tmp_path
+
+
+def write(raw):
+    (raw / "patient001").mkdir()
+    (raw / "patient001" / "Info.cfg").write_text("ED: 1\n")
+
+
+def test_synthetic_data_are_made_anew_and_data_raw_stays_as_it_is(root):
+    write(paths.RAW)  # somebody's files
+    stale = root / "build" / "acdc" / "raw" / "old"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    before = sorted(root.joinpath("data").rglob("*"))
+    manifest = source.provide("acdc", "synthetic", "build/acdc", write)
+    assert list(manifest.files) == ["patient001/Info.cfg"] and not stale.exists()
+    assert manifest.root == "build/acdc/raw" and manifest.source == "synthetic"
+    assert sorted(root.joinpath("data").rglob("*")) == before
+    assert Manifest.read("build/acdc/manifest.json") == manifest
+
+
+def test_real_data_come_from_a_linked_folder_and_nothing_is_made(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write(elsewhere)
+    (elsewhere / "._Info.cfg").touch()
+    (paths.RAW / "acdc").symlink_to(elsewhere)
+    source.index()
+    manifest = source.provide("acdc", "real", "build/acdc", write=lambda raw: pytest.fail("made synthetic data"))
+    assert list(manifest.files) == ["patient001/Info.cfg"] and manifest.source == "real"
+    assert manifest.path("patient001/Info.cfg").read_text() == "ED: 1\n"
+    assert not any((root / "build" / "acdc" / "raw").iterdir())
+    assert manifest.label.startswith("ACDC (real, ")
+
+
+@pytest.mark.parametrize(("dataset", "word"), [("acdc", "real"), ("clevr_seg", "released")])
+def test_missing_real_data_stop_the_run_and_never_fall_back(root, dataset, word):
+    source.index()
+    with pytest.raises(InputError) as caught:
+        source.provide(dataset, word, "build/x", write=lambda raw: pytest.fail("fell back to synthetic data"))
+    (line,) = caught.value.problems
+    assert "no files" in line and f"data.{dataset}: *{word}" in line and "data/README.md" in line
+
+
+def test_prepared_data_come_back_as_they_were_written(root):
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((5, 6, 6), dtype=np.float32), rng.integers(0, 4, (5, 6, 6), dtype=np.uint8)
+    table = pd.DataFrame(
+        {
+            "patient": ["a", "a", "b", "b", "b"],
+            "phase": ["ED", "ES", "ED", "ES", "ES"],
+            "position": [0, 1, 0.5, 0, 1],
+            "volume": ["a-ED", "a-ES", "b-ED", "b-ES", "b-ES"],
+        }
+    )
+    manifest = Manifest("ACDC", "synthetic", "x", {})
+    prepared.write("build/p", {"images": images, "labels": labels}, table, {"size": 6}, manifest)
+    assert prepared.facts("build/p") == {"size": 6, "label": manifest.label}
+    examples, rows = acdc_examples("build/p", ["b"], "phase")
+    np.testing.assert_array_equal(examples.images[:, 0], images[2:])
+    np.testing.assert_array_equal(examples.labels, labels[2:])
+    assert examples.z.tolist() == [[0, 1], [1, 0], [1, 0]]  # ES, ED
+    assert examples.volume.tolist() == [0, 1, 1] and list(rows.volume) == ["b-ED", "b-ES", "b-ES"]
+    assert acdc_examples("build/p", ["a"], "position")[0].z.tolist() == [[0], [1]]
+    assert acdc_examples("build/p", ["a", "b"], "none")[0].z.abs().sum() == 0
+
+
+def test_unprepared_data_are_named_with_the_remedy(root):
+    with pytest.raises(InputError, match=r"build/none/facts\.json: no such file; run `dvc repro`"):
+        prepared.facts("build/none")
