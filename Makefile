@@ -1,5 +1,5 @@
 # make repro             regenerate every table and figure (SCALE=smoke|demo|paper ACDC=synthetic|real CLEVR_SEG=synthetic|released)
-# make test              the tests                         make test-slow   the heavier ones too
+# make test              the tests                         make test-slow   the heavier ones
 # make bench             the benchmarks                    make lab         JupyterLab in notebooks/
 
 PYTHON ?= python3
@@ -17,7 +17,7 @@ test: $(VENV)/ready
 	python -m pytest -m "not slow"
 
 test-slow: $(VENV)/ready
-	python -m pytest
+	python -m pytest -m slow
 
 bench: $(VENV)/ready
 	@python -m benchmarks

@@ -1,7 +1,12 @@
 """One line a benchmark: name, ratio measured in this run, target, ok or short."""
 
-from benchmarks import inside
+import os
 
-for chapter in (inside,):
-    for name, ratio, target, met in chapter.benchmarks():
-        print(f"{name:55} {ratio:6.2f}  {target:8} {'ok' if met else 'short'}", flush=True)
+from benchmarks import inside
+from lib import progress
+
+if __name__ == "__main__":
+    os.environ[progress.CHANNEL] = os.devnull
+    for chapter in (inside,):
+        for name, ratio, target, met in chapter.benchmarks():
+            print(f"{name:55} {ratio:6.2f}  {target:8} {'ok' if met else 'short'}", flush=True)

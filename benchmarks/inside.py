@@ -1,5 +1,9 @@
 """The INSIDE chapter: what the training loop makes of the machine, and what INSIDE costs over FiLM."""
 
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
+
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -31,21 +35,23 @@ def train(method: str, data: Examples):
     return lambda: fit(model, data, data[:1], loss, schedule, seed=1, classes=2)
 
 
-def plain(data: Examples):
-    """The same network and images in the loop that one writes first: contiguous NCHW, cross-entropy, no more."""
+@cache
+def plain_state():
+    """Network, optimiser and data of the plain loop, made once in its process."""
     model = clevr_network("baseline", 4, SIZE)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    return model, torch.optim.Adam(model.parameters(), lr=1e-3), examples(BATCH * STEPS)
 
-    def run() -> None:
-        for step in range(STEPS):
-            part = slice(step * BATCH, (step + 1) * BATCH)
-            images, labels = data.images[part].contiguous().float() / 255, data.labels[part].float()
-            loss = binary_cross_entropy_with_logits(model(images, data.z[part])[:, 0], labels)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
 
-    return run
+def plain() -> None:
+    """The same network and images in the loop that one writes first: contiguous NCHW, cross-entropy, no more."""
+    model, optimiser, data = plain_state()
+    for step in range(STEPS):
+        part = slice(step * BATCH, (step + 1) * BATCH)
+        images, labels = data.images[part].contiguous().float() / 255, data.labels[part].float()
+        loss = binary_cross_entropy_with_logits(model(images, data.z[part])[:, 0], labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
 
 
 def gigaflops_of_training(time: float) -> float:
@@ -67,7 +73,9 @@ def gigaflops_of_training(time: float) -> float:
 def benchmarks() -> list[tuple[str, float, str, bool]]:
     """Name, ratio, target, whether it is met."""
     data = examples(BATCH * STEPS)
-    ours, theirs = seconds(train("baseline", data), plain(data))
+    # in a process of its own: our loop tells the C library to keep memory, which would help the plain loop too
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
+        ours, theirs = seconds(train("baseline", data), lambda: other.submit(plain).result())
     a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
     (matmul,) = seconds(lambda: a @ b)
     of_matmul = gigaflops_of_training(ours) / (2 * 2048**3 / matmul / 1e9)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lib.data.examples import Examples
 from lib.layers import INSIDE
+from lib.layers.inside import gaussian
 from lib.training import predict_logits
 
 
@@ -51,3 +52,28 @@ def around(model: nn.Module, layer: INSIDE, examples: Examples) -> tuple[np.ndar
     finally:
         handle.remove()
     return seen["before"].float().cpu().numpy(), seen["after"].float().cpu().numpy()
+
+
+@torch.no_grad()
+def six(layer: INSIDE, z: Tensor, channel: int, size: int) -> dict[str, float]:
+    """The six numbers of equation 3 for one channel and z (1, K), named as in Figure 1; positions in [-1, 1].
+
+    Args:
+        layer: two-dimensional, with FiLM, one attention a channel.
+        z: the facts.
+        channel: which.
+        size: pixels along an axis.
+    """
+    gamma_beta, mu, s = layer.parameters_of(z.to(next(layer.parameters()).device))
+    gamma, beta = gamma_beta.chunk(2, dim=1)
+    sigma = layer.width(s, size).abs()
+    values = [layer.scale(gamma)[0], beta[0], mu[0, 0], sigma[0, 0], mu[1, 0], sigma[1, 0]]
+    names = [r"$\gamma$", r"$\beta$", r"$\mu_h$", r"$\sigma_h$", r"$\mu_w$", r"$\sigma_w$"]
+    return {name: value[channel].item() for name, value in zip(names, values, strict=True)}
+
+
+@torch.no_grad()
+def profiles(layer: INSIDE, z: Tensor, channel: int, size: int) -> list[np.ndarray]:
+    """The Gaussian vectors a_h and a_w of one channel for z (1, K), each (size,)."""
+    _, mu, s = layer.parameters_of(z.to(next(layer.parameters()).device))
+    return [gaussian(mu[axis], layer.width(s[axis], size), size)[0, channel].cpu().numpy() for axis in (0, 1)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from lib import files, paths
-from lib.data.manifest import sha256
+from lib.files import sha256
 
 
 def code_digest() -> str:

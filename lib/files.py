@@ -1,5 +1,6 @@
 """Files that are either whole or absent."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -31,3 +32,9 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write `value` as JSON with sorted keys, atomically."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """sha256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from lib import files
-from lib.data.acdc import STRUCTURES
+from lib.data.cardiac import STRUCTURES
 from lib.tables import Origin
 
 _PALETTE = sns.color_palette("colorblind", 10)
@@ -80,10 +80,10 @@ def show(ax: plt.Axes, image: np.ndarray, title: str = "", **options) -> AxesIma
     return shown
 
 
-def show_attention(axes: np.ndarray, maps: np.ndarray, titles: list[str]) -> None:
-    """Attention maps (M, H, W) in a row on one scale from 0 to their maximum, with its bar at the right."""
+def show_attention(axes: np.ndarray, maps: np.ndarray, titles: list[str], top: float | None = None) -> None:
+    """Attention maps (M, H, W) in a row, on one scale from 0 to `top` or to their maximum, with its bar."""
     for ax, attention, title in zip(axes, maps, titles, strict=True):
-        shown = show(ax, attention, title, cmap=ATTENTION, vmax=maps.max())
+        shown = show(ax, attention, title, cmap=ATTENTION, vmax=top or maps.max())
     axes[0].figure.colorbar(shown, ax=list(axes), label="attention", fraction=0.05, pad=0.02)
 
 

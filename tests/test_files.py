@@ -7,8 +7,9 @@ import os
 import pytest
 
 from lib import files, paths
-from lib.data.manifest import Manifest, sha256
+from lib.data.manifest import Manifest
 from lib.errors import InputError
+from lib.files import sha256
 
 # ------------------------------------------------------------------------------------------------------------- writing
 

@@ -9,10 +9,10 @@ import pytest
 from scipy import ndimage
 
 from lib.data import acdc as loader
+from lib.data.cardiac import BACKGROUND, LEFT_VENTRICLE, MYOCARDIUM, RIGHT_VENTRICLE
 from lib.data.manifest import Manifest
 from lib.errors import InputError
 from lib.phantoms import acdc, painting, short_axis
-from lib.phantoms.short_axis import BACKGROUND, LEFT, MYOCARDIUM, RIGHT
 
 PATIENTS, FRAMES = 10, 3
 CROSS = ndimage.generate_binary_structure(2, 1)[..., None, None]  # in-plane face neighbours of (x, y, slices, frames)
@@ -55,7 +55,7 @@ def hashes(root):
 
 
 def ejection(patient):
-    diastole, systole = (patient["truth"] == LEFT).sum((0, 1, 2))
+    diastole, systole = (patient["truth"] == LEFT_VENTRICLE).sum((0, 1, 2))
     return 1 - systole / diastole
 
 
@@ -115,7 +115,7 @@ def test_types_and_grids(patients):
             assert image.shape == (across, down, slices)
             np.testing.assert_array_equal(image.affine, cine.affine)
         assert all(labels.get_data_dtype() == np.uint8 for labels in patient["labels"])
-        assert set(np.unique(patient["truth"])) == {BACKGROUND, RIGHT, MYOCARDIUM, LEFT}
+        assert set(np.unique(patient["truth"])) == {BACKGROUND, RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE}
 
 
 def test_ejection_fractions(patients):
@@ -130,7 +130,7 @@ def test_ejection_fractions(patients):
     assert high["DCM"] < low["MINF"] <= high["MINF"] < low["NOR"]
     assert low["HCM"] > 0.55
     for patient in patients:
-        diastole, systole = (patient["truth"] == RIGHT).sum((0, 1, 2))
+        diastole, systole = (patient["truth"] == RIGHT_VENTRICLE).sum((0, 1, 2))
         assert 0 < systole < diastole
 
 
@@ -138,7 +138,9 @@ def test_groups_show_in_the_anatomy(patients):
     volumes = {}
     for patient in patients:
         voxel = np.prod(patient["cine"].header.get_zooms()[:3]) / 1000  # ml
-        diastole = [voxel * (patient["truth"][..., 0] == label).sum() for label in (RIGHT, MYOCARDIUM, LEFT)]
+        diastole = [
+            voxel * (patient["truth"][..., 0] == label).sum() for label in (RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE)
+        ]
         volumes.setdefault(patient["info"]["Group"], []).append(diastole)
     right, muscle, left = np.mean([volumes[group] for group in acdc.GROUPS], 1).T
     assert 90 < left[0] < 220
@@ -150,7 +152,7 @@ def test_groups_show_in_the_anatomy(patients):
 def test_myocardium_encloses_the_left_cavity(patients):
     for patient in patients:
         truth = patient["truth"][:, :, 1:]  # the outflow tract may interrupt the basal ring
-        around = ndimage.binary_dilation(truth == LEFT, CROSS) & (truth != LEFT)
+        around = ndimage.binary_dilation(truth == LEFT_VENTRICLE, CROSS) & (truth != LEFT_VENTRICLE)
         assert around.any()
         assert (truth[around] == MYOCARDIUM).all()
         assert (truth[[0, -1]] == 0).all()
@@ -161,7 +163,7 @@ def test_the_heart_tapers_from_slice_0(patients):
     for patient in patients:
         truth = patient["truth"][..., 0]
         third = truth.shape[2] // 3
-        for present in (truth > 0, truth == LEFT):
+        for present in (truth > 0, truth == LEFT_VENTRICLE):
             areas = present.sum((0, 1))
             base, middle, apex = areas[1 : 1 + third].mean(), areas[third:-third].mean(), areas[-third:].mean()
             assert apex < 0.7 * middle
@@ -173,7 +175,7 @@ def test_contrast(patients):
         image, truth = np.asarray(patient["images"][0].dataobj, float), patient["truth"][..., 0]
         low, high = np.percentile(image, (5, 95))
         image = np.clip((image - low) / (high - low), 0, 1)
-        right, muscle, left = (image[truth == label].mean() for label in (RIGHT, MYOCARDIUM, LEFT))
+        right, muscle, left = (image[truth == label].mean() for label in (RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE))
         assert 0.1 < muscle < 0.5
         assert left > muscle + 0.25
         assert right > muscle + 0.2

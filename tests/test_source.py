@@ -50,7 +50,7 @@ def test_real_data_come_from_a_linked_folder_and_nothing_is_made(root, tmp_path_
     assert list(manifest.files) == ["patient001/Info.cfg"] and manifest.source == "real"
     assert manifest.path("patient001/Info.cfg").read_text() == "ED: 1\n"
     assert not any((root / "build" / "acdc" / "raw").iterdir())
-    assert manifest.label.startswith("ACDC (real, ")
+    assert manifest.label == f"ACDC (real, {manifest.digest}, Bernard et al. 2018, CC BY-NC-SA 4.0)"
 
 
 @pytest.mark.parametrize(("dataset", "word"), [("acdc", "real"), ("clevr_seg", "released")])
@@ -74,7 +74,7 @@ def test_prepared_data_come_back_as_they_were_written(root):
         }
     )
     manifest = Manifest("ACDC", "synthetic", "x", {})
-    prepared.write("build/p", {"images": images, "labels": labels}, table, {"size": 6}, manifest)
+    prepared.write("build/p", {"images": images, "labels": labels}, table, {"size": 6}, manifest.label)
     assert prepared.facts("build/p") == {"size": 6, "label": manifest.label}
     examples, rows = acdc_examples("build/p", ["b"], "phase")
     np.testing.assert_array_equal(examples.images[:, 0], images[2:])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lib import files, paths, progress
 from lib.errors import raise_all
+from lib.files import sha256
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Manifest:
         source: "synthetic", "real" or, for CLEVR-Seg, "released".
         root: the folder below which the files lie, from the root of the repository.
         files: path below `root` (with forward slashes) -> {"size": bytes, "sha256": hexadecimal}.
+        licence: under which the files may be used; empty for what was made here.
     """
 
     dataset: str
     source: str
     root: str
     files: dict[str, dict]
+    licence: str = ""
 
     @property
     def digest(self) -> str:
@@ -34,8 +37,8 @@ class Manifest:
 
     @property
     def label(self) -> str:
-        """How tables and figures name the data: name, source and digest."""
-        return f"{self.dataset} ({self.source}, {self.digest})"
+        """How tables and figures name the data: name, source, digest and licence."""
+        return f"{self.dataset} ({', '.join(filter(None, [self.source, self.digest, self.licence]))})"
 
     def path(self, name: str) -> Path:
         """Absolute path of the file called `name` in the manifest."""
@@ -69,9 +72,3 @@ class Manifest:
             for path in progress.bar(found, desc=f"index {dataset}", unit="file")
         }
         return cls(dataset, source, paths.shown(folder), content)
-
-
-def sha256(path: Path) -> str:
-    """sha256 of a file's content, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

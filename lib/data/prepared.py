@@ -8,19 +8,18 @@ import numpy as np
 import pandas as pd
 
 from lib import files, paths
-from lib.data.manifest import Manifest
 from lib.errors import InputError
 
 
-def write(folder: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, facts: dict, manifest: Manifest) -> None:
-    """Write `arrays` as .npy files, `table` as table.csv, and `facts` with the data's label as facts.json."""
+def write(folder: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, facts: dict, label: str) -> None:
+    """Write `arrays` as .npy files, `table` as table.csv, `facts` and the data's `label` as facts.json."""
     folder = paths.at(folder)
     for name, array in arrays.items():
         buffer = io.BytesIO()
         np.save(buffer, array)
         files.write_bytes(folder / f"{name}.npy", buffer.getvalue())
     files.write_text(folder / "table.csv", table.to_csv(index=False))
-    files.write_json(folder / "facts.json", facts | {"label": manifest.label})
+    files.write_json(folder / "facts.json", facts | {"label": label})
 
 
 def facts(folder: Path) -> dict:

@@ -11,8 +11,11 @@ from lib import paths
 from lib.data.manifest import Manifest
 from lib.errors import InputError
 
-# name in params.yaml -> name as printed, folder under data/raw
-DATASETS = {"acdc": ("ACDC", "acdc"), "clevr_seg": ("CLEVR-Seg", "clevr-seg")}
+# name in params.yaml -> name as printed, folder under data/raw, licence of what is found there
+DATASETS = {
+    "acdc": ("ACDC", "acdc", "Bernard et al. 2018, CC BY-NC-SA 4.0"),
+    "clevr_seg": ("CLEVR-Seg", "clevr-seg", "Jacenków et al. 2020"),
+}
 
 
 def provide(dataset: str, source: str, folder: Path, write: Callable[[Path], None]) -> Manifest:
@@ -32,13 +35,13 @@ def provide(dataset: str, source: str, folder: Path, write: Callable[[Path], Non
     raw = folder / "raw"
     shutil.rmtree(raw, ignore_errors=True)
     raw.mkdir(parents=True)
-    name, below = DATASETS[dataset]
+    name, below, licence = DATASETS[dataset]
     if source == "synthetic":
         write(raw)
         manifest = Manifest.of(name, source, raw)
     else:
         found = Manifest.read(f"build/index/{dataset}.json")
-        manifest = Manifest(found.dataset, source, found.root, found.files)
+        manifest = Manifest(found.dataset, source, found.root, found.files, licence)
         if not manifest.files:
             raise InputError(
                 f"data/raw/{below}: no files, and params.yaml says data.{dataset}: *{source}; place or link the data "
@@ -50,7 +53,7 @@ def provide(dataset: str, source: str, folder: Path, write: Callable[[Path], Non
 
 def index() -> None:
     """Write the manifest of everything under `data/raw` to `build/index/<dataset>.json`."""
-    for dataset, (name, below) in DATASETS.items():
+    for dataset, (name, below, _) in DATASETS.items():
         Manifest.of(name, "real", paths.RAW / below).write(paths.at("build/index") / f"{dataset}.json")
 
 

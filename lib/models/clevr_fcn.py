@@ -1,7 +1,7 @@
 """The fully convolutional network of the CLEVR-Seg experiments (INSIDE, section 4.1 and Figure 6)."""
 
-from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d, relu
+from torch import Tensor, nn, relu_
+from torch.nn.functional import interpolate, max_pool2d
 
 
 class ClevrFCN(nn.Module):
@@ -26,14 +26,14 @@ class ClevrFCN(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         """x (B, 3, H, W) in [0, 1], z (B, K) -> one foreground logit (B, 1, H, W); H and W are multiples of 4."""
-        x = max_pool2d(relu(self.encoder[0](x)), 2)  # (B, F, H/2, W/2)
-        x = max_pool2d(relu(self.encoder[1](x)), 2)  # (B, 2F, H/4, W/4)
-        x = relu(self.encoder[2](x))  # (B, 4F, H/4, W/4)
+        x = relu_(max_pool2d(self.encoder[0](x), 2))  # (B, F, H/2, W/2); ReLU before or after the maximum is the same
+        x = relu_(max_pool2d(self.encoder[1](x), 2))  # (B, 2F, H/4, W/4)
+        x = relu_(self.encoder[2](x))  # (B, 4F, H/4, W/4)
         if self.condition is not None:
             x = self.condition(x, z)
-        x = interpolate(relu(self.decoder[0](x)), scale_factor=2)  # (B, 4F, H/2, W/2)
-        x = interpolate(relu(self.decoder[1](x)), scale_factor=2)  # (B, 2F, H, W)
-        return self.head(relu(self.decoder[2](x)))
+        x = interpolate(relu_(self.decoder[0](x)), scale_factor=2)  # (B, 4F, H/2, W/2)
+        x = interpolate(relu_(self.decoder[1](x)), scale_factor=2)  # (B, 2F, H, W)
+        return self.head(relu_(self.decoder[2](x)))
 
 
 def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.data.cardiac import BACKGROUND, LEFT_VENTRICLE, MYOCARDIUM, RIGHT_VENTRICLE
 from lib.phantoms.painting import blend, smooth
 from lib.phantoms.torso import Torso
 
-BACKGROUND, RIGHT, MYOCARDIUM, LEFT = range(4)  # ACDC's labels; right and left are the ventricles' cavities
 ANGLES = np.linspace(-np.pi, np.pi, 121, dtype=np.float32)  # of a contour's points; 0 points to the right ventricle
 TRUNK = 0.8  # angle at which the great vessels leave the base
 
@@ -248,9 +248,9 @@ def _paint(image: np.ndarray, heart: Heart, scan: Scan, here: _Slice, beat: floa
     _paint_right(image, scan, here, right)
     _paint_left(image, heart, scan, here, endocardium, inside, outside)
     if here.index >= heart.labelled_from[0]:
-        labels[right < 0] = RIGHT
+        labels[right < 0] = RIGHT_VENTRICLE
     labels[outside < 0] = MYOCARDIUM
-    labels[inside < 0] = LEFT
+    labels[inside < 0] = LEFT_VENTRICLE
     if here.index == 0 and heart.open_base:
         outflow = np.maximum(outside, (np.abs(here.phi - TRUNK) - 0.4) * here.r)
         blend(image, outflow, scan.blood[0], 2)
