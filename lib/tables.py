@@ -8,6 +8,8 @@ import pandas as pd
 
 from lib import files
 
+MATHS = {"±": r"\pm", "<=": r"\leq", ">": ">"}  # what LaTeX's text fonts lack
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -51,7 +53,9 @@ def write(table: pd.DataFrame, folder: Path, name: str, title: str, origin: Orig
     for character in "_%&#":
         caption = caption.replace(character, "\\" + character)
     latex = style.to_latex(hrules=True, caption=caption, label=f"tab:{name}", position_float="centering")
-    files.write_text(folder / f"{name}.tex", _as(latex.replace("±", r"$\pm$"), r"\textbf{{{}}}", "$^{*}$"))
+    for character, command in MATHS.items():
+        latex = latex.replace(character, f"${command}$")
+    files.write_text(folder / f"{name}.tex", _as(latex, r"\textbf{{{}}}", "$^{*}$"))
 
 
 def bold(cell: str) -> str:

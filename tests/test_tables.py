@@ -77,3 +77,11 @@ def test_origin():
     assert str(tables.Origin("paper", "X (real, 1)", 1)) == "paper scale; X (real, 1); 1 seed"
     assert str(ORIGIN) == "demo scale; ACDC (synthetic, 0123456789ab); 3 seeds"
     assert str(tables.Origin("smoke", "X", 2)) == "smoke scale; X; 2 seeds; smoke scale: the numbers mean nothing"
+
+
+def test_comparisons_are_set_in_maths_in_latex(tmp_path):
+    table = pd.DataFrame({"Checked": ["a - b > 5"], "Ours": ["1 ± 2"]})
+    tables.write(table, tmp_path, "t", "T", tables.Origin("demo", "D"), "p <= 0.01")
+    tex = (tmp_path / "t.tex").read_text()
+    assert "a - b $>$ 5" in tex and r"1 $\pm$ 2" in tex and r"p $\leq$ 0.01" in tex
+    assert "p <= 0.01" in (tmp_path / "t.md").read_text()
