@@ -25,6 +25,7 @@ import pandas as pd
 from lib import params
 from lib.errors import raise_all
 from lib.stats import mean_sd, paired_wilcoxon
+from lib.tables import bold
 
 FIELDS = {"id": str, "claim": str, "source": str, "paper": str, "table": str, "expression": str, "test": str}
 TESTS = ("wilcoxon", "none")
@@ -80,3 +81,29 @@ def evaluate(claim: dict, table: pd.DataFrame) -> dict:
         probability = paired_wilcoxon(by_unit.to_numpy(), claim["above"], alternative="greater")
         holds, p = holds and probability <= LEVEL, f"{probability:.2g}"
     return {"ours": mean_sd(by_seed), "p": p, "verdict": "holds" if holds else "fails", "why": ""}
+
+
+def verdicts(content: dict, tables: dict, labels: dict) -> pd.DataFrame:
+    """Every claim with its verdict, as printed.
+
+    Args:
+        content: of the claims file.
+        tables: name -> results, each indexed by (seed, unit).
+        labels: table -> the label of its data.
+    """
+    rows = []
+    for claim in content["claims"]:
+        found = evaluate(claim, tables[claim["table"]])
+        rows.append(
+            {
+                "Claim": claim["claim"],
+                "Where": claim["source"],
+                "Paper": claim["paper"],
+                "Checked": f"{claim['expression']} > {claim['above']}",
+                "Ours": found["ours"],
+                "p": found["p"],
+                "Verdict": bold(found["verdict"]) + (f" ({found['why']})" if found["why"] else ""),
+                "Data": labels[claim["table"]],
+            }
+        )
+    return pd.DataFrame(rows)

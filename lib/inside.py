@@ -1,11 +1,9 @@
 """The tables of the INSIDE paper, from the scores that the evaluation notebooks write."""
 
-import numpy as np
 import pandas as pd
 
-from lib.claims import evaluate
 from lib.methods import ARMS, METHOD_NAMES, parts
-from lib.stats import bonferroni, mean_sd, paired_wilcoxon, stars
+from lib.stats import bonferroni, mean_sd, paired_wilcoxon, per_seed, printed, stars
 from lib.tables import bold
 
 FACTORS = ("quadrant", "colour", "shape", "size")
@@ -21,19 +19,9 @@ NOTE_TABLE2 = (
 )
 
 
-def per_seed(scores: pd.DataFrame) -> np.ndarray:
-    """Mean Dice x 100 of each seed's run."""
-    return 100 * scores.groupby("seed").dice.mean().to_numpy()
-
-
 def per_unit(scores: pd.DataFrame, unit: str) -> pd.Series:
     """Dice of each test image or volume, averaged over seeds."""
     return scores.groupby(unit).dice.mean()
-
-
-def printed(mean: float, sd: float) -> str:
-    """A number of the paper as it prints it."""
-    return f"{mean:g} ± {sd:g}"
 
 
 def table1(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
@@ -121,29 +109,3 @@ def claim_tables(
         "acdc": _columns(acdc, acdc.arm.str.replace("-", "_") + "_" + acdc.percent.astype(str), "volume"),
         "acdc_attention": (100 * acdc_spread[["apex", "base"]]).set_index([acdc_spread.seed, unit]),
     }
-
-
-def verdicts(content: dict, tables: dict, labels: dict) -> pd.DataFrame:
-    """Every claim with its verdict, as printed.
-
-    Args:
-        content: of the claims file.
-        tables: from `claim_tables`.
-        labels: table -> the label of its data.
-    """
-    rows = []
-    for claim in content["claims"]:
-        found = evaluate(claim, tables[claim["table"]])
-        rows.append(
-            {
-                "Claim": claim["claim"],
-                "Where": claim["source"],
-                "Paper": claim["paper"],
-                "Checked": f"{claim['expression']} > {claim['above']}",
-                "Ours": found["ours"],
-                "p": found["p"],
-                "Verdict": bold(found["verdict"]) + (f" ({found['why']})" if found["why"] else ""),
-                "Data": labels[claim["table"]],
-            }
-        )
-    return pd.DataFrame(rows)

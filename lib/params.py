@@ -19,6 +19,7 @@ SWITCHES = {  # name -> (path in params.yaml, words)
     "scale": (("scale",), SCALES),
     "acdc": (("data", "acdc"), ("synthetic", "real")),
     "clevr_seg": (("data", "clevr_seg"), ("synthetic", "released")),
+    "chest": (("data", "chest"), ("synthetic", "jsrt", "radiographs")),
 }
 
 

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.colors import ListedColormap
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
 from lib import files
 from lib.data.cardiac import STRUCTURES
+from lib.methods import METHOD_NAMES, POSITION_ARMS, POSITION_NAMES
 from lib.tables import Origin
 
 _PALETTE = sns.color_palette("colorblind", 10)
@@ -25,6 +28,9 @@ METHOD_COLOURS = {
     "inside_single": _PALETTE[4],
     "inside": _PALETTE[0],
 }
+SCALE_COLOURS = {0: METHOD_COLOURS["baseline"]} | dict(  # of lambda: told nothing is grey, as everywhere
+    zip((1, 10, 256), sns.color_palette("flare", 7)[::3], strict=True)
+)
 STRUCTURE_COLOURS = [_PALETTE[9], _PALETTE[8], _PALETTE[3]]
 ATTENTION = "viridis"  # the colours of attention maps, from 0
 VALUE_NAMES = {"alizarin": "red", "nephritis": "green", "orange": "yellow", "triangle": "prism"}  # in the paper
@@ -94,9 +100,9 @@ def overlay(ax: plt.Axes, image: np.ndarray, labels: np.ndarray, title: str = ""
     ax.imshow(shown, cmap=ListedColormap(STRUCTURE_COLOURS), vmin=1, vmax=3, alpha=0.55)
 
 
-def structure_legend(figure) -> None:
-    """Name the colours of the cardiac structures, below a figure or subfigure."""
-    patches = [Patch(color=colour, label=name) for name, colour in zip(STRUCTURES, STRUCTURE_COLOURS, strict=True)]
+def structure_legend(figure, structures: tuple[str, ...] = STRUCTURES) -> None:
+    """Name the colours of the structures, below a figure or subfigure."""
+    patches = [Patch(color=colour, label=name) for name, colour in zip(structures, STRUCTURE_COLOURS, strict=True)]
     figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False)
 
 
@@ -104,3 +110,34 @@ def row_labels(axes: np.ndarray, names: list[str]) -> None:
     """Name the rows of a grid of images, left of the first column."""
     for ax, name in zip(axes, names, strict=True):
         ax.set_ylabel(name, rotation=0, ha="right", va="center")
+
+
+def line(arm: str) -> dict:
+    """Colour and dashes of a network, the same in every figure: dashed the four-layer CNN, dash-dotted reflection."""
+    if arm in METHOD_COLOURS:
+        return {"color": METHOD_COLOURS[arm], "linestyle": "-"}
+    one = POSITION_ARMS[arm]
+    dashes = "--" if one.network == "cnn" else "-." if one.padding == "reflect" else "-"
+    return {"color": SCALE_COLOURS[one.scale], "linestyle": dashes}
+
+
+def bands(ax: plt.Axes, curves: pd.DataFrame, arms: list[str]) -> None:
+    """A line a network with a band of one standard deviation to either side.
+
+    Args:
+        curves: columns arm, step, mean, sd; in percent.
+        arms: which to draw; those that were not run are left out.
+    """
+    for arm in arms:
+        rows = curves[curves.arm == arm]
+        ax.plot(rows.step, rows["mean"], marker="o", markersize=2.5, **line(arm))
+        lower, upper = rows["mean"] - rows.sd, rows["mean"] + rows.sd
+        ax.fill_between(rows.step, lower, upper, color=line(arm)["color"], alpha=0.2, linewidth=0)
+    ax.set_ylim(0, 102)  # so that 100 is seen
+
+
+def arm_legend(figure: plt.Figure, arms: list[str]) -> None:
+    """Name the lines of `bands`, above the figure."""
+    names = METHOD_NAMES | POSITION_NAMES
+    handles = [Line2D([], [], label=names[arm], **line(arm)) for arm in arms]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(arms), frameon=False, fontsize=7)

@@ -54,7 +54,7 @@ def check(values: dict, defaults: dict, notebook: str) -> None:
 
 @contextmanager
 def progress_shown():
-    """Copy what the kernel's progress bars write to this process's standard error, while the notebook runs."""
+    """Copy what the kernel's progress bars write to this process's standard error; yields a folder for this run."""
     with tempfile.TemporaryDirectory() as folder:
         pipe = os.path.join(folder, "progress")
         os.mkfifo(pipe)
@@ -70,7 +70,7 @@ def progress_shown():
         reader.start()
         os.environ[progress.CHANNEL] = pipe
         try:
-            yield
+            yield folder
         finally:
             del os.environ[progress.CHANNEL]
             os.write(descriptor, b"\0")
@@ -90,7 +90,7 @@ def execute(notebook: Path, output: Path, values: dict) -> list[str]:
     raw.parent.mkdir(parents=True, exist_ok=True)
     problems = []
     try:
-        with progress_shown(), warnings.catch_warnings():
+        with progress_shown() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             papermill.execute_notebook(
                 notebook,
@@ -102,7 +102,8 @@ def execute(notebook: Path, output: Path, values: dict) -> list[str]:
                 progress_bar=False,
                 autosave_cell_every=0,
                 start_timeout=300,
-                config=Config({"KernelManager": {"transport": "ipc"}}),  # no TCP port: others may share the node
+                # no TCP port: others may share the node
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}}),
             )
     except papermill.PapermillExecutionError as error:
         if error.ename == "InputError":

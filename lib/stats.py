@@ -1,6 +1,7 @@
 """The few statistics that the tables and claims need; the tests are SciPy's."""
 
 import numpy as np
+import pandas as pd
 from scipy.stats import wilcoxon
 
 
@@ -39,3 +40,13 @@ def mean_sd(values: np.ndarray, digits: int = 1) -> str:
     if len(values) < 2:
         return f"{values.mean():.{digits}f}"
     return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+
+
+def printed(mean: float, sd: float | None = None) -> str:
+    """A number of the paper as it prints it."""
+    return f"{mean:g}" if sd is None else f"{mean:g} ± {sd:g}"
+
+
+def per_seed(scores: pd.DataFrame) -> np.ndarray:
+    """Mean Dice x 100 of each seed's run."""
+    return 100 * scores.groupby("seed").dice.mean().to_numpy()

@@ -11,7 +11,7 @@ from torch import nn
 
 from lib import files, paths
 from lib.errors import InputError
-from lib.training import device
+from lib.training import device, keep_freed_memory
 
 
 def write(path: Path, model: nn.Module, facts: dict) -> None:
@@ -47,6 +47,7 @@ def read(path: Path, network: Callable[..., nn.Module]) -> tuple[nn.Module, dict
         raise InputError(f"{paths.shown(path)}: no such file; {remedy}") from None
     except (SafetensorError, OSError, TypeError, KeyError) as error:
         raise InputError(f"{paths.shown(path)}: unreadable weights ({error}); delete it and {remedy}") from None
+    keep_freed_memory()
     model = network(**facts)
     try:
         model.load_state_dict(tensors)

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from lib.data import acdc
+from lib.data import acdc, volumes
 from lib.data.manifest import Manifest
 from lib.errors import InputError
 from lib.paths import RAW
@@ -378,6 +378,18 @@ def test_prepare(spacing, size, resize, tmp_path):
     assert table.volume.tolist() == ["patient001-ED"] * 5 + ["patient001-ES"] * 5
     np.testing.assert_allclose(table.position, [0, 0.25, 0.5, 0.75, 1] * 2)
     assert (table.patient == "patient001").all() and (table.group == "DCM").all()
+
+
+def test_prepare_as_murase_stretches_the_slice_and_clips_nothing(tmp_path):
+    write_patient(tmp_path)
+    (patient,) = read(tmp_path)
+    prepared = acdc.prepare(patient, None, 2 * SHAPE[0], resize=True, percentiles=(0, 100))
+    for phase, images in zip(("ED", "ES"), np.split(prepared.images, 2), strict=True):
+        volume, _ = acdc.volume(patient.frames[phase][0])
+        zoomed = volumes.resize_in_plane(volume, (2 * SHAPE[0], 2 * SHAPE[0]), order=1).transpose(2, 0, 1)
+        expected = (zoomed - zoomed.min()) / (zoomed.max() - zoomed.min())
+        np.testing.assert_allclose(images, expected, atol=1e-6)
+        assert (images == 1).sum() < images.size / 20  # at the 95th percentile one in twenty would be
 
 
 def test_prepare_keeps_sizes_in_mm(tmp_path):

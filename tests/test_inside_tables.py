@@ -68,7 +68,7 @@ def test_verdicts_follow_from_the_scores_and_say_what_was_not_run():
     channels.base += np.arange(8) / 100
     tables = inside.claim_tables(clevr, spread, acdc_scores(arms), channels)
     labels = {"clevr_seg": "C", "clevr_attention": "C", "acdc": "A", "acdc_attention": "A"}
-    table = inside.verdicts(CONTENT, tables, labels)
+    table = claims.verdicts(CONTENT, tables, labels)
     verdict = dict(zip([claim["id"] for claim in CONTENT["claims"]], table.Verdict, strict=True))
     assert verdict["spatial-beats-film"] == "⟦holds⟧"
     assert verdict["inside-beats-guiding-block"] == "⟦fails⟧"
@@ -82,4 +82,4 @@ def test_every_claim_of_the_paper_names_a_known_table():
     assert {claim["table"] for claim in CONTENT["claims"]} <= {"clevr_seg", "clevr_attention", "acdc", "acdc_attention"}
     assert len({claim["id"] for claim in CONTENT["claims"]}) == len(CONTENT["claims"]) >= 6
     with pytest.raises(KeyError):
-        inside.verdicts(CONTENT, {}, {})
+        claims.verdicts(CONTENT, {}, {})

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from itertools import product
 from math import prod
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from dvc.repo import Repo
 
 from lib import notebooks, params
+from lib.methods import POSITION_ARMS_ON
 from lib.paths import ROOT
 from lib.readme import with_results
 
@@ -114,7 +116,19 @@ def test_dvc_resolves_the_pipeline_at_every_scale(scale, tmp_path):
     for dataset, chapter in (("clevr", "clevr_seg"), ("acdc", "acdc")):
         stages = [name for name in names if name.startswith(f"inside-train-{chapter}@")]
         assert len(stages) == prod(map(len, grid[dataset].values()))
+    for dataset, arms in POSITION_ARMS_ON.items():
+        listed = grid[f"position_{dataset}"]["arm"]
+        assert listed in (["all"], arms)
+        assert [f"position-train-{dataset}@{arm}" in names for arm in listed] == [True] * len(listed)
     assert all(f"/{scale}/" in out for out in outs if not out.startswith(("build/index", "build/notebooks")))
+
+
+def test_no_two_choices_of_data_share_a_folder():
+    switches = yaml.safe_load((ROOT / "params.yaml").read_text())
+    suffix = {source["name"]: source["suffix"] for source in switches["sources"].values()}
+    words = [params.SWITCHES[name][1] for name in ("clevr_seg", "acdc", "chest")]  # the order in dvc.yaml
+    folders = ["".join(suffix[word] for word in choice) for choice in product(*words)]
+    assert len(set(folders)) == len(folders)
 
 
 def test_lock_project_and_conda_environment_agree():

@@ -79,6 +79,7 @@ def test_a_failure_ends_in_lines_without_traceback(tmp_path, cell, said):
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert (tmp_path / "out.ipynb").exists()
+    assert not list(ROOT.glob("kernel-*"))  # the kernel's sockets
 
 
 def test_a_missing_or_broken_notebook_is_one_line(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import paths
+from lib import params, paths
 from lib.data import prepared, source
 from lib.data.examples import acdc_examples
 from lib.data.manifest import Manifest
@@ -53,13 +53,22 @@ def test_real_data_come_from_a_linked_folder_and_nothing_is_made(root, tmp_path_
     assert manifest.label == f"ACDC (real, {manifest.digest}, Bernard et al. 2018, CC BY-NC-SA 4.0)"
 
 
-@pytest.mark.parametrize(("dataset", "word"), [("acdc", "real"), ("clevr_seg", "released")])
-def test_missing_real_data_stop_the_run_and_never_fall_back(root, dataset, word):
+@pytest.mark.parametrize(
+    ("dataset", "switch", "word"),
+    [
+        ("acdc", "acdc", "real"),
+        ("clevr_seg", "clevr_seg", "released"),
+        ("jsrt", "chest", "jsrt"),
+        ("radiographs", "chest", "radiographs"),
+    ],
+)
+def test_missing_real_data_stop_the_run_and_never_fall_back(root, dataset, switch, word):
+    assert word in params.SWITCHES[switch][1] and source.DATASETS[dataset].switch == switch
     source.index()
     with pytest.raises(InputError) as caught:
         source.provide(dataset, word, "build/x", write=lambda raw: pytest.fail("fell back to synthetic data"))
     (line,) = caught.value.problems
-    assert "no files" in line and f"data.{dataset}: *{word}" in line and "data/README.md" in line
+    assert "no files" in line and f"data.{switch}: *{word}" in line and "data/README.md" in line
 
 
 def test_prepared_data_come_back_as_they_were_written(root):

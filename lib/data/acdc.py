@@ -131,8 +131,14 @@ def slice_positions(truth: np.ndarray | None, depth: int) -> np.ndarray:
     return from_base[::-1].copy() if growth > 0 else from_base
 
 
-def prepare(patient: Patient, spacing: float, size: int, resize: bool = False) -> Prepared:
-    """Slices of both phases: resampled in-plane, clipped to the 5th to 95th percentile, scaled to [0, 1], cut to size.
+def prepare(
+    patient: Patient,
+    spacing: float,
+    size: int,
+    resize: bool = False,
+    percentiles: tuple[float, float] = (5, 95),
+) -> Prepared:
+    """Slices of both phases: resampled in-plane, clipped to two percentiles, scaled to [0, 1], cut to size.
 
     INSIDE (section 4.2) samples to 1.37 mm and then "resizes" each slice to 224 x 224, which would undo the sampling;
     the same group's code crops and pads instead, and so does this by default. Slices without heart are kept: Dice is
@@ -143,8 +149,9 @@ def prepare(patient: Patient, spacing: float, size: int, resize: bool = False) -
         patient: with labels.
         spacing: mm in-plane, without effect with `resize`.
         size: pixels.
-        resize: stretch the whole field of view to `size` x `size`, the letter of the paper, in one interpolation
-            from the file's own pixels.
+        resize: stretch the whole field of view to `size` x `size`, the letter of the paper and Murase's way, in one
+            interpolation from the file's own pixels.
+        percentiles: of each volume, which become 0 and 1; 5 and 95 in INSIDE. 0 and 100 clip nothing.
 
     Raises:
         InputError: the patient has no labels.
@@ -162,7 +169,7 @@ def prepare(patient: Patient, spacing: float, size: int, resize: bool = False) -
         else:
             image = volumes.resample_in_plane(image, pixel[:2], spacing, order=1)
             truth = volumes.resample_in_plane(truth, pixel[:2], spacing, order=0)
-        image = volumes.centre_crop_or_pad(volumes.clip_and_scale(image), size, fill=0)
+        image = volumes.centre_crop_or_pad(volumes.clip_and_scale(image, percentiles), size, fill=0)
         truth = volumes.centre_crop_or_pad(truth, size, fill=BACKGROUND)
         images.append(image.transpose(2, 0, 1))  # (H, W, D) -> (D, H, W)
         truths.append(truth.transpose(2, 0, 1))

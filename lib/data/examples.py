@@ -18,7 +18,7 @@ class Examples:
     """N images with their labels and the non-imaging facts about each.
 
     Args:
-        images: (N, C, H, W), float32 in [0, 1], or uint8 in 0..255 (kept so to save memory; see `batch`).
+        images: (N, C, H, W), float32, or uint8 in 0..255 (kept so to save memory; see `batch`).
         labels: (N, H, W), integers, 0 is the background.
         z: (N, K), float32.
         volume: (N,), int64; images with the same number are slices of one volume and are scored together.
@@ -55,7 +55,7 @@ class Examples:
         return Examples(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Images as float32 in [0, 1] and channels last, labels as int64, and z, of the examples at `index` (B,)."""
+        """Images as float32 (uint8 scaled to [0, 1]), channels last, labels as int64, and z, at `index` (B,)."""
         images = self.images[index]
         images = images.float().div_(255) if images.dtype == torch.uint8 else images
         return images.contiguous(memory_format=torch.channels_last), self.labels[index].long(), self.z[index]
@@ -86,3 +86,32 @@ def acdc_examples(folder: Path, patients: list[str], given: str) -> tuple[Exampl
     }[given]
     volume = pd.factorize(rows.volume)[0]
     return Examples.of(array(folder, "images")[chosen], array(folder, "labels")[chosen], z, volume), rows
+
+
+def normalise(images: Tensor, statistics: dict[str, float]) -> Tensor:
+    """Intensities with mean 0 and variance 1 (Murase 2020, section 2.2).
+
+    Args:
+        images: (N, C, H, W), float32.
+        statistics: "mean" and "sd" of the training images (JSRT); empty to take those of each image (ACDC's slices).
+            An image without contrast becomes 0.
+    """
+    if statistics:
+        return (images - statistics["mean"]) / statistics["sd"]
+    sd, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)  # (N, 1, 1, 1)
+    return (images - mean) / sd.where(sd > 1e-6, 1)
+
+
+def part_examples(folder: Path, part: str, items: list[str] | None = None) -> tuple[Examples, pd.DataFrame]:
+    """The images of `part` ("train", "validation", "test") as prepared, in [0, 1], without facts; their table's rows.
+
+    Args:
+        folder: of a data set prepared with columns part, item and volume.
+        part: of the split.
+        items: which of the part's items; None takes all.
+    """
+    rows = table(folder)
+    chosen = ((rows.part == part) & (True if items is None else rows["item"].isin(items))).to_numpy()
+    rows = rows[chosen].reset_index(drop=True)
+    images, labels = (array(folder, name)[chosen] for name in ("images", "labels"))
+    return Examples.of(images, labels, np.zeros((len(rows), 1)), pd.factorize(rows.volume)[0]), rows

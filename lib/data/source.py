@@ -5,16 +5,43 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lib import paths
 from lib.data.manifest import Manifest
 from lib.errors import InputError
 
-# name in params.yaml -> name as printed, folder under data/raw, licence of what is found there
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that may lie under `data/raw`.
+
+    Args:
+        name: as printed.
+        folder: below `data/raw`.
+        switch: in `params.yaml`, below `data`.
+        licence: of those files.
+        state: what tables and figures call them.
+    """
+
+    name: str
+    folder: str
+    switch: str
+    licence: str
+    state: str = "real"
+
+
 DATASETS = {
-    "acdc": ("ACDC", "acdc", "Bernard et al. 2018, CC BY-NC-SA 4.0"),
-    "clevr_seg": ("CLEVR-Seg", "clevr-seg", "Jacenków et al. 2020"),
+    "acdc": Dataset("ACDC", "acdc", "acdc", "Bernard et al. 2018, CC BY-NC-SA 4.0"),
+    "clevr_seg": Dataset("CLEVR-Seg", "clevr-seg", "clevr_seg", "Jacenków et al. 2020", "released"),
+    "jsrt": Dataset("JSRT", "jsrt", "chest", "Shiraishi et al. 2000; masks: van Ginneken et al. 2006"),
+    "radiographs": Dataset(
+        "Chest radiographs",
+        "radiographs",
+        "chest",
+        "images CC BY-NC-SA, CC BY or CC BY-SA, see sources.csv; masks CC BY 4.0",
+    ),
 }
 
 
@@ -35,17 +62,17 @@ def provide(dataset: str, source: str, folder: Path, write: Callable[[Path], Non
     raw = folder / "raw"
     shutil.rmtree(raw, ignore_errors=True)
     raw.mkdir(parents=True)
-    name, below, licence = DATASETS[dataset]
+    known = DATASETS[dataset]
     if source == "synthetic":
         write(raw)
-        manifest = Manifest.of(name, source, raw)
+        manifest = Manifest.of(known.name, source, raw)
     else:
         found = Manifest.read(f"build/index/{dataset}.json")
-        manifest = Manifest(found.dataset, source, found.root, found.files, licence)
+        manifest = Manifest(found.dataset, known.state, found.root, found.files, known.licence)
         if not manifest.files:
             raise InputError(
-                f"data/raw/{below}: no files, and params.yaml says data.{dataset}: *{source}; place or link the data "
-                f"set there (data/README.md says how), or set data.{dataset}: *synthetic"
+                f"data/raw/{known.folder}: no files, and params.yaml says data.{known.switch}: *{source}; place or "
+                f"link the data set there (data/README.md says how), or set data.{known.switch}: *synthetic"
             )
     manifest.write(folder / "manifest.json")
     return manifest
@@ -53,8 +80,10 @@ def provide(dataset: str, source: str, folder: Path, write: Callable[[Path], Non
 
 def index() -> None:
     """Write the manifest of everything under `data/raw` to `build/index/<dataset>.json`."""
-    for dataset, (name, below, _) in DATASETS.items():
-        Manifest.of(name, "real", paths.RAW / below).write(paths.at("build/index") / f"{dataset}.json")
+    for dataset, known in DATASETS.items():
+        Manifest.of(known.name, known.state, paths.RAW / known.folder).write(
+            paths.at("build/index") / f"{dataset}.json"
+        )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from lib.methods import ARMS, METHOD_NAMES
+from lib.methods import ARMS, METHOD_NAMES, POSITION_ARMS
 from lib.models import parameters
 from lib.models.arms import acdc_network, clevr_network
+from lib.models.position_arms import position_network
 
 # The papers' own numbers, or those that follow from what they print (reading named in the module).
 EXPECTED = {
@@ -12,6 +13,10 @@ EXPECTED = {
     "CLEVR-Seg, film": 83_617 + 5_440,
     "CLEVR-Seg, guiding_block": 83_617 + 8_740,
     "CLEVR-Seg, inside": 83_617 + 13_888,
+    "position, unet-0": 13_394_372,
+    "position, unet-256": 13_395_524,
+    "position, cnn-0": 75_140,
+    "position, cnn-256": 76_292,
 }
 
 
@@ -19,7 +24,9 @@ def networks() -> dict[str, int]:
     """Name -> number of parameters, at paper scale (K = 4 facts on CLEVR-Seg; 1 or 2 on ACDC)."""
     clevr = {f"CLEVR-Seg, {method}": clevr_network(method, condition=4, size=200) for method in METHOD_NAMES}
     acdc = {f"ACDC U-Net, {arm}": acdc_network(arm, 2 if arm.endswith("phase") else 1, size=224) for arm in ARMS}
-    return {name: parameters(model) for name, model in (clevr | acdc).items()}
+    arms = {name: POSITION_ARMS[name] for name in ("unet-0", "unet-256", "cnn-0", "cnn-256")}
+    position = {f"position, {name}": position_network(arm.network, arm.scale) for name, arm in arms.items()}
+    return {name: parameters(model) for name, model in (clevr | acdc | position).items()}
 
 
 def table() -> pd.DataFrame:

@@ -14,18 +14,19 @@ class ClevrFCN(nn.Module):
     Args:
         condition: a layer called as `layer(x, z)` on (B, 4F, H/4, W/4) maps, or None for the baseline.
         filters: F, feature maps of the first convolution; 16 in the paper.
+        inputs: channels of the image.
     """
 
-    def __init__(self, condition: nn.Module | None = None, filters: int = 16):
+    def __init__(self, condition: nn.Module | None = None, filters: int = 16, inputs: int = 3):
         super().__init__()
         f = filters
-        self.encoder = nn.ModuleList([conv(3, f), conv(f, 2 * f), conv(2 * f, 4 * f)])
+        self.encoder = nn.ModuleList([conv(inputs, f), conv(f, 2 * f), conv(2 * f, 4 * f)])
         self.condition = condition
         self.decoder = nn.ModuleList([conv(4 * f, 4 * f), conv(4 * f, 2 * f), conv(2 * f, f)])
         self.head = conv(f, 1, size=1)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """x (B, 3, H, W) in [0, 1], z (B, K) -> one foreground logit (B, 1, H, W); H and W are multiples of 4."""
+        """x (B, inputs, H, W), z (B, K) -> one foreground logit (B, 1, H, W); H and W are multiples of 4."""
         x = relu_(max_pool2d(self.encoder[0](x), 2))  # (B, F, H/2, W/2); ReLU before or after the maximum is the same
         x = relu_(max_pool2d(self.encoder[1](x), 2))  # (B, 2F, H/4, W/4)
         x = relu_(self.encoder[2](x))  # (B, 4F, H/4, W/4)

@@ -8,8 +8,9 @@ from torch.nn.functional import interpolate, max_pool2d
 class ConvBlock(nn.Sequential):
     """3x3 convolution, batch normalisation, ReLU: (B, inputs, H, W) -> (B, outputs, H, W)."""
 
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+    def __init__(self, inputs: int, outputs: int, padding: str = "zeros"):
+        convolution = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding)
+        super().__init__(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class DecoderStage(nn.Module):
