@@ -29,8 +29,8 @@ def prepared():
     folder = paths.at("build/test/killed")
     raw = f"raw={folder}/source/manifest.json"
     for notebook, words in (
-        ("data/01_clevr_seg_source", ["images=24", "size=32", "samples=2", f"out={folder}/source"]),
-        ("data/02_clevr_seg_prepare", ["size=32", "train=12", "validation=6", "test=6", raw, f"out={folder}/prepared"]),
+        ("data/01_clevr_seg_source", ["images=24", "side=32", "samples=2", f"out={folder}/source"]),
+        ("data/02_clevr_seg_prepare", ["side=32", "train=12", "validation=6", "test=6", raw, f"out={folder}/prepared"]),
     ):
         subprocess.run(command(notebook, folder, *words), cwd=paths.ROOT, check=True)
     return folder
