@@ -5,11 +5,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.timing import seconds
-from lib.degradations import KINDS
+from lib.degradations import KINDS, PAPER
 from lib.training import keep_freed_memory
 
 IMAGES, SIZE, BATCH = 100, 256, 10
-PAPER = ("gaussian_noise", "shot_noise", "blur")
 
 
 def ours(images: torch.Tensor) -> None:

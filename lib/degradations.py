@@ -214,6 +214,7 @@ KINDS = {
     # the paper prints the list of the noise once more; of these sigmas none changes an image that one could see
     "blur_printed": Degradation("Gaussian blur as printed", r"$\sigma$ [px]", NOISE, nothing, gaussian_blur),
 }
+PAPER = ("gaussian_noise", "blur", "shot_noise")  # the three that are compared, in the order of the figures
 
 
 # --------------------------------------------------------------------------------------------------------------- shift

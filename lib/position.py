@@ -4,30 +4,20 @@ Scores have the columns arm, seed, kind, level, volume, dice: `kind` is "clean",
 `lib.degradations.KINDS`, `level` the parameter of that kind. Dice is the mean over the three structures.
 """
 
-import numpy as np
 import pandas as pd
 
-from lib.degradations import KINDS
+from lib.degradations import KINDS, PAPER
 from lib.methods import POSITION_NAMES
 from lib.stats import mean_sd, per_seed, printed
 from lib.tables import bold
 
 TABLE1_ARMS = ("unet-0", "unet-1", "unet-10", "unet-256")
-PRINTED_NAMES = {"chest": "JSRT", "acdc": "ACDC"}  # of the two data sets, in the paper's tables
+PAPER_DATA = {"chest": "JSRT", "acdc": "ACDC"}
 
 
-def averaged_mask(labels: np.ndarray, classes: int = 4) -> np.ndarray:
-    """The most frequent label of each pixel over the training images; what position alone can know.
-
-    The paper averages masks and does not say how the average becomes a prediction: the argument of the maximum here.
-
-    Args:
-        labels: (N, H, W), integers below `classes`.
-
-    Returns:
-        (H, W), uint8.
-    """
-    return np.stack([(labels == c).mean(0) for c in range(classes)]).argmax(0).astype(np.uint8)
+def short(label: str) -> str:
+    """The label of a manifest without digest and licence: "ACDC (synthetic)"."""
+    return label.split(",")[0] + ")"
 
 
 def cells(scores: pd.DataFrame, arms: list[str]) -> dict[str, str]:
@@ -39,17 +29,18 @@ def cells(scores: pd.DataFrame, arms: list[str]) -> dict[str, str]:
     return {arm: bold(shown[arm]) if arm == best else shown.get(arm, "") for arm in arms}
 
 
-def table1(scores: dict[str, pd.DataFrame], paper: dict) -> pd.DataFrame:
+def table1(scores: dict[str, pd.DataFrame], paper: dict, labels: dict[str, str]) -> pd.DataFrame:
     """Clean Dice without and with PE on both data sets, ours beside the paper's.
 
     Args:
         scores: "chest" and "acdc" -> scores.
         paper: the same names -> arm -> (mean, sd).
+        labels: the same names -> label of our data.
     """
     arms = ["averaged_mask", *TABLE1_ARMS]
     columns = {"Model": ["Averaged mask", *(POSITION_NAMES[arm] for arm in TABLE1_ARMS)]}
-    for dataset, name in PRINTED_NAMES.items():
-        columns[f"{name}, ours"] = list(cells(scores[dataset], arms).values())
+    for dataset, name in PAPER_DATA.items():
+        columns[f"{short(labels[dataset])}, ours"] = list(cells(scores[dataset], arms).values())
         columns[f"{name}, paper"] = [printed(*paper[dataset][arm]) for arm in arms]
     return pd.DataFrame(columns)
 
@@ -99,8 +90,8 @@ def claim_table(scores: pd.DataFrame) -> pd.DataFrame:
 
     The averaged mask is the same for every seed.
     """
-    conditions = {"clean": scores[scores.kind == "clean"], "shift": scores[(scores.kind == "shift")]}
-    for kind in ("gaussian_noise", "shot_noise", "blur"):
+    conditions = {"clean": scores[scores.kind == "clean"], "shift": scores[scores.kind == "shift"]}
+    for kind in PAPER:
         of_kind = scores[scores.kind == kind]
         conditions |= {kind: of_kind, f"{kind}_5": of_kind[of_kind.level == KINDS[kind].levels[-1]]}
     columns = []

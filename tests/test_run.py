@@ -79,7 +79,12 @@ def test_a_failure_ends_in_lines_without_traceback(tmp_path, cell, said):
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert (tmp_path / "out.ipynb").exists()
-    assert not list(ROOT.glob("kernel-*"))  # the kernel's sockets
+
+
+def test_a_running_kernel_has_no_sockets_in_the_repository(tmp_path):
+    """A run that is killed would leave them there."""
+    cell = "from pathlib import Path\nassert not list(Path().glob('kernel-*'))"
+    assert execute(notebook(tmp_path, cell), tmp_path / "out.ipynb").returncode == 0
 
 
 def test_a_missing_or_broken_notebook_is_one_line(tmp_path):

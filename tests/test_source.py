@@ -71,6 +71,19 @@ def test_missing_real_data_stop_the_run_and_never_fall_back(root, dataset, switc
     assert "no files" in line and f"data.{switch}: *{word}" in line and "data/README.md" in line
 
 
+@pytest.mark.parametrize(
+    ("dataset", "word", "state"),
+    [("jsrt", "jsrt", "real"), ("radiographs", "radiographs", "real"), ("clevr_seg", "released", "released")],
+)
+def test_what_was_found_is_called_real_or_released_whatever_the_switch_is_called(root, dataset, word, state):
+    folder = paths.RAW / source.DATASETS[dataset].folder
+    folder.mkdir()
+    (folder / "file").touch()
+    source.index()
+    manifest = source.provide(dataset, word, "build/x", write=lambda raw: pytest.fail("made synthetic data"))
+    assert manifest.label.split(", ")[0] == f"{source.DATASETS[dataset].name} ({state}" and manifest.licence
+
+
 def test_prepared_data_come_back_as_they_were_written(root):
     rng = np.random.default_rng(0)
     images, labels = rng.random((5, 6, 6), dtype=np.float32), rng.integers(0, 4, (5, 6, 6), dtype=np.uint8)
