@@ -40,3 +40,22 @@ def soft_dice(logits: Tensor, mask: Tensor) -> Tensor:
     """
     p, t = torch.softmax(logits.double(), dim=1)[:, 1], mask.double()
     return 2 * (p * t).sum((1, 2)) / ((p + t).sum((1, 2)) + 1e-7)
+
+
+def pooled_soft_dice(logits: Tensor, labels: Tensor, epsilon: float = 0.1) -> Tensor:
+    """Dice of the foreground's probabilities, all classes pooled, of each slice: the "avg" of SDNet's released code.
+
+    There epsilon stands inside the factor 2, so that an empty slice predicted empty scores 2; it scores 1 here.
+
+    Args:
+        logits: (N, C, H, W), background first.
+        labels: (N, H, W), integers below C.
+        epsilon: in pixels.
+
+    Returns:
+        (N,), float64, in [0, 1].
+    """
+    p = torch.softmax(logits.double(), dim=1)[:, 1:]
+    t = torch.stack([labels == c for c in range(1, logits.shape[1])], dim=1)
+    overlap, total = (p * t).sum((1, 2, 3)), p.sum((1, 2, 3)) + t.sum((1, 2, 3))
+    return (2 * overlap + epsilon) / (total + epsilon)

@@ -20,6 +20,7 @@ SWITCHES = {  # name -> (path in params.yaml, words)
     "acdc": (("data", "acdc"), ("synthetic", "real")),
     "clevr_seg": (("data", "clevr_seg"), ("synthetic", "released")),
     "chest": (("data", "chest"), ("synthetic", "jsrt", "radiographs")),
+    "mmwhs": (("data", "mmwhs"), ("synthetic", "mmwhs")),
 }
 
 

@@ -27,11 +27,26 @@ METHOD_COLOURS = {
     "multiple": _PALETTE[9],
     "inside_single": _PALETTE[4],
     "inside": _PALETTE[0],
+    "unet": _PALETTE[7],  # told nothing is grey, as everywhere
+    "gan": _PALETTE[6],
+    "self_train": _PALETTE[5],
+    "sdnet": _PALETTE[3],
 }
 SCALE_COLOURS = {0: METHOD_COLOURS["baseline"]} | dict(  # of lambda: told nothing is grey, as everywhere
     zip((1, 10, 256), sns.color_palette("flare", 7)[::3], strict=True)
 )
-STRUCTURE_COLOURS = [_PALETTE[9], _PALETTE[8], _PALETTE[3]]
+STRUCTURE_COLOURS = {
+    "right ventricle": _PALETTE[9],
+    "myocardium": _PALETTE[8],
+    "left ventricle": _PALETTE[3],
+    "right lung": _PALETTE[9],
+    "left lung": _PALETTE[8],
+    "heart": _PALETTE[3],
+    "left atrium": _PALETTE[2],
+    "right atrium": _PALETTE[0],
+    "pulmonary artery": _PALETTE[4],
+    "ascending aorta": _PALETTE[6],
+}
 ATTENTION = "viridis"  # the colours of attention maps, from 0
 VALUE_NAMES = {"alizarin": "red", "nephritis": "green", "orange": "yellow", "triangle": "prism"}  # in the paper
 
@@ -93,17 +108,20 @@ def show_attention(axes: np.ndarray, maps: np.ndarray, titles: list[str], top: f
     axes[0].figure.colorbar(shown, ax=list(axes), label="attention", fraction=0.05, pad=0.02)
 
 
-def overlay(ax: plt.Axes, image: np.ndarray, labels: np.ndarray, title: str = "") -> None:
-    """A grey image (H, W) with labels (H, W), 1..3, laid over it in the colours of the structures."""
+def overlay(
+    ax: plt.Axes, image: np.ndarray, labels: np.ndarray, title: str = "", structures: tuple[str, ...] = STRUCTURES
+) -> None:
+    """A grey image (H, W) with labels (H, W), from 1 in the order of `structures`, laid over it in their colours."""
     show(ax, image, title)
     shown = np.ma.masked_equal(labels, 0)
-    ax.imshow(shown, cmap=ListedColormap(STRUCTURE_COLOURS), vmin=1, vmax=3, alpha=0.55)
+    colours = ListedColormap([STRUCTURE_COLOURS[name] for name in structures])
+    ax.imshow(shown, cmap=colours, vmin=1, vmax=len(structures), alpha=0.55)
 
 
 def structure_legend(figure, structures: tuple[str, ...] = STRUCTURES) -> None:
     """Name the colours of the structures, below a figure or subfigure."""
-    patches = [Patch(color=colour, label=name) for name, colour in zip(structures, STRUCTURE_COLOURS, strict=True)]
-    figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False)
+    patches = [Patch(color=STRUCTURE_COLOURS[name], label=name) for name in structures]
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 4), frameon=False)
 
 
 def row_labels(axes: np.ndarray, names: list[str]) -> None:

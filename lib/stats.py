@@ -1,8 +1,10 @@
 """The few statistics that the tables and claims need; the tests are SciPy's."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
-from scipy.stats import wilcoxon
+from scipy.stats import ttest_rel, wilcoxon
 
 
 def paired_wilcoxon(a: np.ndarray, b: np.ndarray, alternative: str = "two-sided") -> float:
@@ -20,6 +22,18 @@ def paired_wilcoxon(a: np.ndarray, b: np.ndarray, alternative: str = "two-sided"
     untied = len(np.unique(np.abs(difference))) == len(difference)
     method = "exact" if len(difference) <= 50 and untied else "asymptotic"
     return float(wilcoxon(difference, alternative=alternative, method=method).pvalue)
+
+
+def paired_t(a: np.ndarray, b: np.ndarray) -> float:
+    """p, two-sided, of the paired t-test that a, b, both (n,), have one mean; 1 for n < 2 or where all pairs are equal.
+
+    Pairs that all differ by the same have p = 0.
+    """
+    if len(a) < 2 or np.array_equal(a, b):
+        return 1.0
+    with warnings.catch_warnings():  # SciPy warns of differences that are almost constant; their p is 0, or almost
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return float(ttest_rel(a, b).pvalue)
 
 
 def bonferroni(p: float, comparisons: int) -> float:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -77,14 +77,14 @@ def class_logits(model: nn.Module, images: Tensor, z: Tensor) -> Tensor:
     return binary_logits(logits) if logits.shape[1] == 1 else logits
 
 
-def batch_indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
+def batch_indices(seed: int | tuple, step: int, n: int, batch: int) -> np.ndarray:
     """Which of n examples make up batch `step`: an endless row of shuffles, cut every `batch`. (batch,), int64."""
     positions = np.arange(step * batch, (step + 1) * batch)
     return np.array([_shuffle(seed, position // n, n)[position % n] for position in positions])
 
 
 @lru_cache(maxsize=64)
-def _shuffle(seed: int, epoch: int, n: int) -> np.ndarray:
+def _shuffle(seed: int | tuple, epoch: int, n: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(n)
 
 
@@ -100,6 +100,118 @@ def predict(model: nn.Module, examples: Examples, batch: int = 32) -> Tensor:
     """Most probable class of every pixel, (N, H, W), uint8, on the device of the examples."""
     parts = torch.arange(len(examples), device=examples.images.device).split(batch)
     return torch.cat([predict_logits(model, examples[part], batch).argmax(1).byte() for part in parts])
+
+
+class Learner(Protocol):
+    """What `run` trains: something that takes steps, can be scored, and can be put away and taken up again."""
+
+    def step(self, number: int) -> Tensor:
+        """Training step `number`, from 0: update the weights; returns the loss, detached."""
+
+    def score(self) -> float:
+        """Dice of the validation set, in [0, 1]."""
+
+    def weights(self) -> dict:
+        """What is kept where the score is best, by reference."""
+
+    def keep(self, weights: dict) -> None:
+        """Take up `weights`, as once returned by `weights`."""
+
+    def state(self) -> dict:
+        """All that the next step depends on."""
+
+    def resume(self, state: dict) -> None:
+        """Go on from `state`."""
+
+
+@dataclass
+class Supervised:
+    """One network, one loss, one optimiser; arguments as for `fit`."""
+
+    model: nn.Module
+    training: Examples
+    validation: Examples
+    loss: Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+    schedule: Schedule
+    seed: int
+    classes: int
+
+    def __post_init__(self):
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.schedule.learning_rate)
+
+    def step(self, number: int) -> Tensor:
+        self.model.train()
+        index = torch.from_numpy(batch_indices(self.seed, number, len(self.training), self.schedule.batch))
+        images, labels, z = self.training.batch(index.to(self.training.images.device))
+        value = self.loss(self.model, class_logits(self.model, images, z), labels, z)
+        self.optimiser.zero_grad()
+        value.backward()
+        self.optimiser.step()
+        return value.detach()
+
+    def score(self) -> float:
+        return validation_dice(self.model, self.validation, self.classes)
+
+    def weights(self) -> dict:
+        return self.model.state_dict()
+
+    def keep(self, weights: dict) -> None:
+        self.model.load_state_dict(weights)
+
+    def state(self) -> dict:
+        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def resume(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def validation_dice(model: nn.Module, validation: Examples, classes: int) -> float:
+    """Mean Dice over volumes and foreground classes."""
+    return metrics.dice(predict(model, validation), validation.labels, classes, validation.volume).mean().item()
+
+
+def run(
+    learner: Learner,
+    schedule: Schedule,
+    checkpoint: Checkpoint | None = None,
+    checkpoint_seconds: float = 10,
+    title: str = "",
+) -> pd.DataFrame:
+    """Train until the schedule ends or patience does, and leave the weights that scored best; see `fit`."""
+    rows: list[dict] = []
+    best = {"dice": -1.0, "age": 0, "weights": None}
+    step, losses, saved = 0, [], time.monotonic()
+    if checkpoint and (state := checkpoint.load()):
+        learner.resume(state["learner"])
+        rows, best, step = state["rows"], state["best"], state["step"]
+
+    with progress.bar(total=schedule.steps, initial=step, desc=title, unit="step") as bar:
+        while step < schedule.steps and best["age"] < schedule.patience:
+            losses.append(learner.step(step))
+            step += 1
+            bar.update()
+            if step % schedule.validate_every and step < schedule.steps:
+                continue
+
+            mean_loss = torch.stack(losses).mean().item()
+            if not math.isfinite(mean_loss):
+                raise FloatingPointError(f"{title}: the loss is {mean_loss} before step {step}")
+            dice = learner.score()
+            rows.append({"step": step, "loss": mean_loss, "dice": dice})
+            losses = []
+            if dice > best["dice"]:
+                best = {"dice": dice, "age": 0, "weights": deepcopy(learner.weights())}
+            else:
+                best["age"] += 1
+            bar.set_postfix(loss=f"{mean_loss:.3f}", dice=f"{dice:.3f}", best=f"{best['dice']:.3f}")
+            finished = step == schedule.steps or best["age"] == schedule.patience
+            if checkpoint and (finished or time.monotonic() - saved >= checkpoint_seconds):
+                checkpoint.save({"learner": learner.state(), "rows": rows, "best": best, "step": step})
+                saved = time.monotonic()
+
+    learner.keep(best["weights"])
+    return pd.DataFrame(rows)
 
 
 def fit(
@@ -133,49 +245,8 @@ def fit(
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
-    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.learning_rate)
-    rows: list[dict] = []
-    best = {"dice": -1.0, "age": 0, "weights": None}
-    step, losses, saved = 0, [], time.monotonic()
-    if checkpoint and (state := checkpoint.load()):
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        rows, best, step = state["rows"], state["best"], state["step"]
-
-    with progress.bar(total=schedule.steps, initial=step, desc=title, unit="step") as bar:
-        while step < schedule.steps and best["age"] < schedule.patience:
-            model.train()
-            index = torch.from_numpy(batch_indices(seed, step, len(training), schedule.batch))
-            images, labels, z = training.batch(index.to(training.images.device))
-            value = loss(model, class_logits(model, images, z), labels, z)
-            optimiser.zero_grad()
-            value.backward()
-            optimiser.step()
-            step += 1
-            losses.append(value.detach())
-            bar.update()
-            if step % schedule.validate_every and step < schedule.steps:
-                continue
-
-            mean_loss = torch.stack(losses).mean().item()
-            if not math.isfinite(mean_loss):
-                raise FloatingPointError(f"{title}: the loss is {mean_loss} before step {step}")
-            dice = metrics.dice(predict(model, validation), validation.labels, classes, validation.volume).mean().item()
-            rows.append({"step": step, "loss": mean_loss, "dice": dice})
-            losses = []
-            if dice > best["dice"]:
-                best = {"dice": dice, "age": 0, "weights": deepcopy(model.state_dict())}
-            else:
-                best["age"] += 1
-            bar.set_postfix(loss=f"{mean_loss:.3f}", dice=f"{dice:.3f}", best=f"{best['dice']:.3f}")
-            finished = step == schedule.steps or best["age"] == schedule.patience
-            if checkpoint and (finished or time.monotonic() - saved >= checkpoint_seconds):
-                state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-                checkpoint.save(state | {"rows": rows, "best": best, "step": step})
-                saved = time.monotonic()
-
-    model.load_state_dict(best["weights"])
-    return pd.DataFrame(rows)
+    learner = Supervised(model, training, validation, loss, schedule, seed, classes)
+    return run(learner, schedule, checkpoint, checkpoint_seconds, title)
 
 
 def side_by_side(train: Callable[[R], T], runs: list[R]) -> dict[R, T]:

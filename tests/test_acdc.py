@@ -15,6 +15,7 @@ from lib.paths import RAW
 REAL = RAW / "acdc"
 SHAPE = (20, 17, 5)
 SPACING = (1.5, 1.25, 8.0)
+FRAMES = 14
 
 
 def heart(shape=SHAPE, apex_first=False):
@@ -33,6 +34,14 @@ def heart(shape=SHAPE, apex_first=False):
 def frame(labels):
     """An image in which each label has its own intensity, on a gentle ramp."""
     return (np.array([100, 500, 300, 700])[labels] + np.indices(labels.shape)[0]).astype(np.int16)
+
+
+def beating(frames, labels=None):
+    """A cycle in which each frame is 50 brighter than the one before, but for one bright corner."""
+    still = frame(heart() if labels is None else labels)
+    cycle = still[..., None] + 50 * np.arange(1, frames + 1, dtype=np.int16)
+    cycle[0, 0] = 5000
+    return cycle
 
 
 def save(path, array, spacing=SPACING, affine=None):
@@ -54,15 +63,15 @@ def edit_header(path, **fields):
 
 
 def write_patient(root, name="patient001", ed=1, es=12, group="DCM", labels=None, spacing=SPACING, cycle=False):
-    """One patient in the official layout below `root`; returns its folder."""
+    """One patient in the official layout below `root`, with a 4D file where `cycle`; returns its folder."""
     folder = root / name
     labels = heart() if labels is None else labels
     for number in (ed, es):
         save(folder / f"{name}_frame{number:02d}.nii.gz", frame(labels), spacing)
         save(folder / f"{name}_frame{number:02d}_gt.nii.gz", labels, spacing)
     if cycle:
-        save(folder / f"{name}_4d.nii.gz", np.stack([frame(labels)] * 3, axis=3), spacing)
-    lines = [f"ED: {ed}", f"ES: {es}", *([f"Group: {group}"] if group else []), "Height: 184.0", "NbFrame: 30"]
+        save(folder / f"{name}_4d.nii.gz", beating(FRAMES, labels), spacing)
+    lines = [f"ED: {ed}", f"ES: {es}", *([f"Group: {group}"] if group else []), "Height: 184.0", f"NbFrame: {FRAMES}"]
     (folder / "Info.cfg").write_text("\n".join(lines) + "\nWeight: 95.0\n")
     return folder
 
@@ -156,7 +165,7 @@ def test_volume_and_labels(tmp_path):
     truth = acdc.labels(folder / "patient001_frame01_gt.nii.gz")
     assert truth.dtype == np.uint8
     np.testing.assert_array_equal(truth, heart())
-    assert acdc.volume(folder / "patient001_4d.nii.gz")[0].shape == (*SHAPE, 3)
+    assert acdc.volume(folder / "patient001_4d.nii.gz")[0].shape == (*SHAPE, FRAMES)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
@@ -235,6 +244,27 @@ CASES = {
     "2D": (rewrite(TRUTH, heart()[:, :, 2]), TRUTH, "has 2 axes where a volume has 3"),
     "4D": (rewrite(ED, np.stack([frame(heart())] * 2, axis=3)), ED, "has 4 axes where 3 are expected"),
     "3D cycle": (rewrite(CYCLE, frame(heart())), CYCLE, "has 3 axes where 4 are expected"),
+    "short cycle": (rewrite(CYCLE, beating(13)), CYCLE, "has 13 frames, but Info.cfg says NbFrame: 14; copy"),
+    "cycle before ES": (
+        lambda folder: [
+            content("Info.cfg", b"ED: 1\nES: 12\n")(folder),
+            rewrite(CYCLE, beating(11))(folder),
+        ],
+        CYCLE,
+        "has 11 frames, but Info.cfg says ES: 12; copy",
+    ),
+    "nan cycle": (rewrite(CYCLE, beating(14) * np.float32(np.nan)), CYCLE, "NaN or infinite voxels"),
+    "wider cycle": (
+        rewrite(CYCLE, beating(14, heart((20, 18, 5)))),
+        CYCLE,
+        "shape (20, 18, 5), not (20, 17, 5), differs from its frames'",
+    ),
+    "deeper cycle": (rewrite(CYCLE, beating(14, heart((20, 17, 6)))), CYCLE, "shape (20, 17, 6), not (20, 17, 5),"),
+    "coarser cycle": (
+        rewrite(CYCLE, beating(14), spacing=(1.5, 1.3, 8.0)),
+        CYCLE,
+        "spacing [1.5, 1.3, 8.0], not [1.5, 1.25, 8.0] mm, differs from its frames'",
+    ),
     "no image": (remove(ED), ED, "missing, Info.cfg names frame 1 as ED"),
     "no labels": (remove(TRUTH), TRUTH, "missing, training frames have labels"),
     "no info": (remove("Info.cfg"), "Info.cfg", "missing, it says which frames are ED and ES"),
@@ -244,6 +274,12 @@ CASES = {
     "ED zero": (content("Info.cfg", b"ED: 0\nES: 12\n"), "Info.cfg", "ED is '0'; give"),
     "ED nothing": (content("Info.cfg", b"ED:\nES: 12\n"), "Info.cfg", "ED is ''; give"),
     "ED is ES": (content("Info.cfg", b"ED: 12\nES: 12\n"), "Info.cfg", "ED and ES are both frame 12"),
+    "no frames": (
+        content("Info.cfg", b"ED: 1\nES: 12\nNbFrame: 0\n"),
+        "Info.cfg",
+        "NbFrame is '0'; give the number of frames, a whole number from 1",
+    ),
+    "NbFrame a word": (content("Info.cfg", b"ED: 1\nES: 12\nNbFrame: many\n"), "Info.cfg", "NbFrame is 'many'; give"),
     "zero spacing": (field(ED, pixdim=[*PIXDIM[:3], 0, *PIXDIM[4:]]), ED, "spacing [1.5, 1.25, 0.0] mm is not"),
     "negative spacing": (field(ED, pixdim=[1, -1.5, *PIXDIM[2:]]), ED, "spacing [-1.5, 1.25, 8.0] mm is not"),
     "nan spacing": (field(ED, pixdim=[1, np.nan, *PIXDIM[2:]]), ED, "spacing [nan, 1.25, 8.0] mm is not"),
@@ -419,6 +455,63 @@ def test_the_same_patient_gives_the_same_bytes(tmp_path):
     first, second = (acdc.prepare(read(tmp_path)[0], 1.37, 20) for _ in range(2))
     assert first.images.tobytes() == second.images.tobytes()
     assert first.labels.tobytes() == second.labels.tobytes() and first.table.equals(second.table)
+
+
+# Unlabelled frames
+
+
+def test_a_cycle_may_be_longer_than_announced_and_need_not_be_announced(tmp_path):
+    folder = write_patient(tmp_path, cycle=True)
+    (folder / "Info.cfg").write_text("ED: 1\nES: 12\n")
+    assert len(read(tmp_path)) == 1
+    (folder / "Info.cfg").write_text("ED: 1\nES: 12\nNbFrame: 13\n")
+    assert len(read(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("excluded", "missing"), [({}, {1, 12}), ({"excluded": "labelled"}, {1, 12}), ({"excluded": "off by one"}, {2, 13})]
+)
+def test_unlabelled_frames(excluded, missing, tmp_path):
+    """Which frames, in which order, with the percentiles of the whole cycle."""
+    write_patient(tmp_path, cycle=True)
+    (patient,) = read(tmp_path)
+    images, table = acdc.prepare_unlabelled(patient, 1.37, 24, **excluded)
+    kept = [number for number in range(1, FRAMES + 1) if number not in missing]
+    assert images.dtype == np.float32 and images.shape == (len(kept) * SHAPE[2], 24, 24)
+    assert list(table.columns) == ["patient", "frame", "slice"] and (table.patient == "patient001").all()
+    assert table.frame.tolist() == np.repeat(kept, SHAPE[2]).tolist()
+    assert table.slice.tolist() == list(range(SHAPE[2])) * len(kept)
+    cycle = beating(FRAMES).astype(np.float32)
+    whole = np.stack([volumes.resample_in_plane(cycle[..., n], SPACING[:2], 1.37, 1) for n in range(FRAMES)])
+    low, high = np.percentile(whole, (5, 95))
+    scaled = (np.clip(whole, low, high) - low) / (high - low)  # (frames, H, W, D)
+    expected = [volumes.centre_crop_or_pad(scaled[n - 1], 24, 0)[..., k] for n in kept for k in range(SHAPE[2])]
+    np.testing.assert_allclose(images, expected, atol=1e-6)
+
+
+def test_off_by_one_at_the_end_of_the_cycle_leaves_nothing_out(tmp_path):
+    """ES + 1 lies beyond the last frame, so only ED + 1 is left out, as in the released code."""
+    write_patient(tmp_path, ed=3, es=FRAMES, cycle=True)
+    (patient,) = read(tmp_path)
+    _, table = acdc.prepare_unlabelled(patient, 1.37, 24, excluded="off by one")
+    assert table.frame.unique().tolist() == [number for number in range(1, FRAMES + 1) if number != 4]
+
+
+def test_percentiles_of_unlabelled_frames(tmp_path):
+    """0 and 100 clip nothing: only the corner that is brighter than the heart reaches 1."""
+    write_patient(tmp_path, cycle=True)
+    (patient,) = read(tmp_path)
+    images, _ = acdc.prepare_unlabelled(patient, 1.5, 24, percentiles=(0, 100))
+    assert images.max() == 1 and (images == 1).sum() < 4 * len(images)
+
+
+def test_unlabelled_frames_need_a_cycle_and_a_known_reading(tmp_path):
+    write_patient(tmp_path)
+    (patient,) = read(tmp_path)
+    with pytest.raises(InputError, match=r"^patient001: has no patient001_4d\.nii\.gz, which holds .*; add it$"):
+        acdc.prepare_unlabelled(patient, 1.37, 24)
+    with pytest.raises(InputError, match=r"^excluded: 'ED' is unknown; give one of 'labelled', 'off by one'$"):
+        acdc.prepare_unlabelled(patient, 1.37, 24, excluded="ED")
 
 
 # Real data, where it is at hand

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.data.folds import folds, labelled
+from lib.data.folds import folds, labelled, released
 from lib.errors import InputError
 
 
@@ -81,3 +81,25 @@ def test_labelled_fractions_are_nested_and_never_empty(rng):
 def test_impossible_fractions(percent):
     with pytest.raises(InputError, match="0 < percent <= 100"):
         labelled(NAMES, percent)
+
+
+def test_released_folds_are_those_of_the_code_and_overlap():
+    names = [f"patient{k:03d}" for k in range(1, 101)]
+    first, second, third = released(names)
+    assert first["validation"] == names[:15] and first["test"] == names[15:30] and len(first["train"]) == 70
+    assert [len(parts[part]) for parts in (second, third) for part in ("validation", "test", "train")] == [
+        15,
+        15,
+        70,
+    ] * 2
+    both = [set(a["test"]) & set(b["test"]) for a, b in ((first, second), (second, third), (first, third))]
+    assert [sorted(int(name[-3:]) for name in shared) for shared in both] == [[24, 27], [64, 66, 76], []]
+    for parts in (first, second, third):
+        assert sorted(name for part in parts.values() for name in part) == names
+
+
+def test_released_folds_need_the_patients_that_they_name():
+    with pytest.raises(InputError) as caught:
+        released([f"patient{k:03d}" for k in range(1, 31)])
+    assert "folds: the released fold 0 has no train patient among 30" in caught.value.problems[0]
+    assert len(caught.value.problems) == 3

@@ -166,6 +166,31 @@ def test_inside_in_three_dimensions(attention, rng):
     np.testing.assert_allclose(layer(x, z).detach(), x * layer.attention(z, x.shape[2:]).detach(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scale", ["gamma", "1-gamma"])
+def test_film_with_a_predictor_of_its_own(scale, size, rng):
+    """Gamma first, then beta, from the network that is given; INSIDE's hypernetwork is then not there."""
+    predictor = torch.nn.Linear(2, 8)
+    layer = shaken(FiLM(4, 2, scale=scale, predictor=predictor), rng)
+    assert layer.hypernetwork is predictor
+    assert parameters(layer) == 2 * 8 + 8
+    x, z = inputs(3, 4, 2, size, rng)
+    weight, bias = (part.detach().numpy() for part in (predictor.weight, predictor.bias))
+    expected = np.empty(x.shape)
+    for b, c, h, w in np.ndindex(*x.shape):
+        gamma, beta = (weight[k] @ z[b].numpy() + bias[k] for k in (c, 4 + c))
+        expected[b, c, h, w] = (gamma if scale == "gamma" else 1 - gamma) * x[b, c, h, w] + beta
+    np.testing.assert_allclose(layer(x, z).detach(), expected, rtol=1e-9)
+
+
+def test_a_predictor_may_be_a_network_without_layers(rng):
+    """The facts themselves as gamma and beta. An empty `Sequential` counts as false."""
+    layer = FiLM(2, 4, predictor=torch.nn.Sequential())
+    x, z = inputs(3, 2, 4, (5, 4), rng)
+    assert parameters(layer) == 0
+    torch.testing.assert_close(layer(x, z), x * z[:, :2, None, None] + z[:, 2:, None, None])
+
+
 # ------------------------------------------------------------------------------------------------------- the Gaussian
 
 

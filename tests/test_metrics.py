@@ -8,7 +8,7 @@ import torch
 from scipy.spatial import distance
 from scipy.special import softmax
 
-from lib.metrics import dice, soft_dice
+from lib.metrics import dice, pooled_soft_dice, soft_dice
 
 with warnings.catch_warnings():  # MONAI's imports use what its dependencies have deprecated
     warnings.simplefilter("ignore")
@@ -98,3 +98,31 @@ def test_soft_dice_of_saturated_outputs_is_dice(rng):
     prediction[:, 0, 0] = 1  # no empty prediction, which the two score differently
     logits = 1e3 * one_hot(prediction[:, None], 2)
     np.testing.assert_allclose(soft_dice(logits, labels), dice(prediction, labels, 2)[:, 0], atol=1e-7)
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0])
+def test_pooled_soft_dice(epsilon, rng):
+    """The released code's, but for epsilon: sums over rows, columns and foreground classes of one slice."""
+    logits = 3 * torch.randn(6, 4, 5, 3, generator=rng)
+    labels = torch.randint(4, (6, 5, 3), generator=rng, dtype=torch.uint8)
+    labels[2] = 0
+    p, t = softmax(logits.double().numpy(), axis=1)[:, 1:], np.eye(4)[labels].transpose(0, 3, 1, 2)[:, 1:]
+    expected = [(2 * (a * b).sum() + epsilon) / (a.sum() + b.sum() + epsilon) for a, b in zip(p, t, strict=True)]
+    ours = pooled_soft_dice(logits, labels, epsilon)
+    assert (ours.dtype, ours.shape) == (torch.float64, (6,))
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+def test_pooled_soft_dice_of_saturated_outputs(rng):
+    """2 |A and B| / (|A| + |B|) of the slice's foreground, a pixel of the wrong class being in no intersection."""
+    prediction, labels = pair((20, 4, 5), 4, rng)
+    prediction[0], labels[0], prediction[1], labels[1] = 0, 0, 0, 1
+    ours = pooled_soft_dice(1e3 * one_hot(prediction[:, None], 4), labels)
+    right, total = (
+        ((prediction == labels) & (labels > 0)).sum((1, 2)),
+        (prediction > 0).sum((1, 2)) + (labels > 0).sum((1, 2)),
+    )
+    np.testing.assert_allclose(ours, (2 * right + 0.1) / (total + 0.1), rtol=1e-6)
+    assert ours[0] == 1
+    assert ours[1].item() == pytest.approx(0.1 / 20.1)
+    assert ours.max() <= 1

@@ -239,6 +239,74 @@ def test_same_seed_same_bytes(tmp_path):
     assert not set(other.values()) & set(first.values())
 
 
+@pytest.fixture(scope="module")
+def tinted(tmp_path_factory):
+    """Variety -> the same two patients of two frames. "again" is 0.8 once more, "default" gives none."""
+    root = tmp_path_factory.mktemp("tinted")
+    for name, variety in (
+        ("default", {}),
+        ("0", {"variety": 0}),
+        ("0.8", {"variety": 0.8}),
+        ("again", {"variety": 0.8}),
+    ):
+        acdc.write(root / name, 2, 2, np.random.default_rng(3), **variety)
+    return root
+
+
+def test_no_variety_leaves_all_bytes(tinted):
+    assert len(hashes(tinted / "0")) == 12
+    assert hashes(tinted / "0") == hashes(tinted / "default")
+
+
+def test_variety_changes_images_and_nothing_else(tinted):
+    plain, other = hashes(tinted / "0"), hashes(tinted / "0.8")
+    assert other == hashes(tinted / "again")
+    assert {name for name in plain if plain[name] == other[name]} == {
+        name for name in plain if "_gt" in name or "Info" in name
+    }
+    for path in (tinted / "0.8").rglob("*.nii.gz"):
+        files = nib.load(path), nib.load(tinted / "0" / path.relative_to(tinted / "0.8"))
+        assert files[0].header.binaryblock == files[1].header.binaryblock
+    assert len(other) == 12
+
+
+def test_patients_differ_in_tone_and_shading(tinted):
+    """In logarithms, an image is a multiple of what it was, plus a plane: fitted by least squares."""
+    found = []
+    for patient in ("patient001", "patient002"):
+        path = f"training/{patient}/{patient}_4d.nii.gz"
+        files = [nib.load(tinted / variety / path) for variety in ("0", "0.8")]
+        before, after = (np.asarray(file.dataobj, float) for file in files)
+        x, y, *_ = np.indices(before.shape) * files[0].header.get_zooms()[0] / 100
+        sure = (before > 30) & (after > 30)  # where rounding does not matter
+        terms = np.stack([np.log(before[sure]), x[sure], y[sure], np.ones(sure.sum())], 1)
+        solution, (rest,), _, _ = np.linalg.lstsq(terms, np.log(after[sure]))
+        assert np.sqrt(rest / sure.sum()) < 0.01
+        found.append((np.log(solution[0]), np.hypot(*solution[1:3])))
+    (tone, steep), (other, steeper) = found
+    assert 0.05 < abs(tone) < 0.8 and 0.05 < abs(other) < 0.8 and abs(tone - other) > 0.1
+    assert 0 < steep < 0.8 and 0 < steeper < 0.8 and abs(steep - steeper) > 0.02
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tint_keeps_the_order_of_intensities(seed):
+    """At each pixel, whatever the slope does there; in the middle, where it does nothing, the brightest stays."""
+    images = np.random.default_rng(9).uniform(0, 700, (12, 9, 4, 3)).astype(np.float32)
+    images[6, 4, 0, 0], images[:, :, 1, 0] = 800, 0
+    before = images.copy()
+    tinted = acdc._tint(images, 1.5, 0.8, np.random.default_rng(seed))
+    assert tinted.shape == images.shape and tinted.dtype == np.float32
+    np.testing.assert_array_equal(images, before)
+    flat = [part.reshape(12 * 9, -1) for part in (images, tinted)]
+    np.testing.assert_array_equal(*(part.argsort(1, kind="stable") for part in flat))
+    assert not tinted[:, :, 1, 0].any()
+    fall = tinted[6, 4, 0, 0] / 800
+    assert abs(np.log(fall)) < 0.8 * 0.5 * 1.5 / 100 + 1e-6  # half a pixel from the middle of nine
+    assert (
+        np.ptp(np.log(tinted[..., 2, 1] / tinted[6, 4, 2, 1]) - np.log(images[..., 2, 1] / images[6, 4, 2, 1])) > 0.01
+    )
+
+
 def test_global_random_state_is_untouched(tmp_path):
     before = np.random.get_state(), random.getstate()
     acdc.write(tmp_path, 1, 2, np.random.default_rng(0))

@@ -40,6 +40,22 @@ def test_synthetic_data_are_made_anew_and_data_raw_stays_as_it_is(root):
     assert Manifest.read("build/acdc/manifest.json") == manifest
 
 
+def test_a_synthetic_set_of_its_own_has_no_place_under_data_raw(root):
+    """Such as a phantom that stands in for no data set: `make` knows its name only, and makes it anew each time."""
+    write(paths.RAW)  # somebody's files
+    for _ in range(2):
+        stale = root / "build" / "cine" / "raw" / "old"
+        stale.parent.mkdir(parents=True, exist_ok=True)
+        stale.touch()
+        manifest = source.make("Cine phantom", "build/cine", write)
+        assert (manifest.dataset, manifest.source, manifest.root) == ("Cine phantom", "synthetic", "build/cine/raw")
+        assert list(manifest.files) == ["patient001/Info.cfg"] and not stale.exists()
+        assert manifest.path("patient001/Info.cfg").read_text() == "ED: 1\n"
+        assert Manifest.read("build/cine/manifest.json") == manifest
+    assert manifest.label == f"Cine phantom (synthetic, {manifest.digest})"
+    assert not (root / "build" / "index").exists()
+
+
 def test_real_data_come_from_a_linked_folder_and_nothing_is_made(root, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     write(elsewhere)
@@ -58,6 +74,7 @@ def test_real_data_come_from_a_linked_folder_and_nothing_is_made(root, tmp_path_
     [
         ("acdc", "acdc", "real"),
         ("clevr_seg", "clevr_seg", "released"),
+        ("mmwhs", "mmwhs", "mmwhs"),
         ("jsrt", "chest", "jsrt"),
         ("radiographs", "chest", "radiographs"),
     ],
@@ -73,7 +90,12 @@ def test_missing_real_data_stop_the_run_and_never_fall_back(root, dataset, switc
 
 @pytest.mark.parametrize(
     ("dataset", "word", "state"),
-    [("jsrt", "jsrt", "real"), ("radiographs", "radiographs", "real"), ("clevr_seg", "released", "released")],
+    [
+        ("jsrt", "jsrt", "real"),
+        ("radiographs", "radiographs", "real"),
+        ("mmwhs", "mmwhs", "real"),
+        ("clevr_seg", "released", "released"),
+    ],
 )
 def test_what_was_found_is_called_real_or_released_whatever_the_switch_is_called(root, dataset, word, state):
     folder = paths.RAW / source.DATASETS[dataset].folder

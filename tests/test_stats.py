@@ -5,8 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy.stats import rankdata, wilcoxon
+from scipy.stats import t as student
 
-from lib.stats import bonferroni, mean_sd, paired_wilcoxon, stars
+from lib.stats import bonferroni, mean_sd, paired_t, paired_wilcoxon, stars
 
 ALTERNATIVES = ["two-sided", "greater", "less"]
 
@@ -57,6 +58,27 @@ def test_equal_pairs_differ_by_nothing(alternative):
 
 def test_one_number_stands_for_all():
     assert paired_wilcoxon([5.0, 6, 8, 9], 4.5) == paired_wilcoxon([0.5, 1.5, 3.5, 4.5], [0.0] * 4) == 0.125
+
+
+@pytest.mark.parametrize("n", [2, 3, 15, 300])
+def test_t_is_students(n, rng):
+    """t = mean / (sd / sqrt(n)) of the differences, on n - 1 degrees of freedom, both tails."""
+    a, b = rng.normal(0.1, 1, n), rng.normal(0, 1, n)
+    t = np.sqrt(n) * (a - b).mean() / (a - b).std(ddof=1)
+    assert paired_t(a, b) == paired_t(b, a) == pytest.approx(2 * student.cdf(-abs(t), n - 1), rel=1e-9)
+
+
+def test_t_by_hand():
+    """Differences 1 and 3: t = 2 / 1 on one degree of freedom, where the tail is that of Cauchy's distribution."""
+    assert paired_t([1, 5], [0, 2]) == pytest.approx(1 - 2 * np.arctan(2) / np.pi)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "p"),
+    [([], [], 1), ([0.4], [0.9], 1), ([0.1, 0.2], [0.1, 0.2], 1), ([1, 2, 3], [0, 1, 2], 0), ([1.1, 2.1], [1, 2], 0)],
+)
+def test_t_of_few_or_equal_differences_has_a_value_and_no_warning(a, b, p):
+    assert paired_t(a, b) == pytest.approx(p, abs=1e-12)
 
 
 def test_bonferroni():

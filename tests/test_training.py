@@ -202,9 +202,9 @@ def test_everything_in_a_checkpoint_matters(part, checkpoint, uninterrupted):
         run(checkpoint, dies(9))
     state = checkpoint.load()
     if part == "model":
-        state["model"]["encoder.0.0.1.running_mean"] += 1e-3
+        state["learner"]["model"]["encoder.0.0.1.running_mean"] += 1e-3
     elif part == "optimiser":
-        state["optimiser"]["state"][0]["exp_avg"] *= 1.01
+        state["learner"]["optimiser"]["state"][0]["exp_avg"] *= 1.01
     elif part == "step":
         state["step"] -= 2
     elif part == "best":

@@ -9,7 +9,7 @@ Official layout, below any prefix (`training/`, `database/training/`, `database/
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from lib.data.volumes import AGAIN, Nifti
 from lib.errors import InputError, raise_all
 
 PHASES = ("ED", "ES")
-TOLERANCE = 1e-3  # mm, between the grids of an image and of its labels
+EXCLUDED = {"labelled": 0, "off by one": 1}  # number of an unwanted frame less ED or ES
 
 _FILE = re.compile(r"((?:.*/)?(patient\d{3}))/(?:Info\.cfg|\2_(?:4d|frame\d{2}(?:_gt)?)\.nii\.gz)")
 
@@ -163,22 +163,53 @@ def prepare(
         image, pixel = volume(image_path)
         truth = labels(truth_path)
         positions = slice_positions(truth, truth.shape[2])
-        if resize:
-            image = volumes.resize_in_plane(image, (size, size), order=1)
-            truth = volumes.resize_in_plane(truth, (size, size), order=0)
-        else:
-            image = volumes.resample_in_plane(image, pixel[:2], spacing, order=1)
-            truth = volumes.resample_in_plane(truth, pixel[:2], spacing, order=0)
-        image = volumes.centre_crop_or_pad(volumes.clip_and_scale(image, percentiles), size, fill=0)
-        truth = volumes.centre_crop_or_pad(truth, size, fill=BACKGROUND)
-        images.append(image.transpose(2, 0, 1))  # (H, W, D) -> (D, H, W)
-        truths.append(truth.transpose(2, 0, 1))
+        shape = (size, size) if resize else volumes.resampled_shape(image.shape, pixel[:2], spacing)
+        images.append(volumes.image_slices(image, shape, size, percentiles))
+        truths.append(volumes.label_slices(truth, shape, size))
         rows += [
             (patient.name, patient.group, phase, index, float(position), f"{patient.name}-{phase}")
             for index, position in enumerate(positions)
         ]
     table = pd.DataFrame(rows, columns=["patient", "group", "phase", "slice", "position", "volume"])
     return Prepared(np.concatenate(images), np.concatenate(truths), table)
+
+
+def prepare_unlabelled(
+    patient: Patient,
+    spacing: float,
+    size: int,
+    percentiles: tuple[float, float] = (5, 95),
+    excluded: str = "labelled",
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Slices of the cycle's other frames, prepared as `prepare` does, but scaled together (SDNet, sections 4.1 a, 5.1).
+
+    Args:
+        patient: with a 4D file.
+        spacing: mm in-plane.
+        size: pixels.
+        percentiles: of the whole cycle, the frames left out included, which become 0 and 1.
+        excluded: which frames are left out: "labelled", those numbered ED and ES; or "off by one", those numbered
+            ED + 1 and ES + 1, as SDNet's released code does, which compares indices from 0 with numbers from 1: most
+            labelled frames stay in.
+
+    Returns:
+        Images (S, size, size) float32 in [0, 1], and S rows of patient, frame (from 1) and slice (index in the file).
+
+    Raises:
+        InputError: the patient has no 4D file, or `excluded` is neither.
+    """
+    if excluded not in EXCLUDED:
+        raise InputError(f"excluded: '{excluded}' is unknown; give one of {', '.join(map(repr, EXCLUDED))}")
+    if patient.four_d is None:
+        raise InputError(f"{patient.name}: has no {patient.name}_4d.nii.gz, which holds its unlabelled frames; add it")
+    cycle, pixel = volume(patient.four_d)
+    height, width, depth, frames = cycle.shape
+    shape = volumes.resampled_shape(cycle.shape, pixel[:2], spacing)
+    stack = cycle.transpose(0, 1, 3, 2).reshape(height, width, frames * depth)
+    images = volumes.image_slices(stack, shape, size, percentiles)
+    frame, index = np.repeat(np.arange(1, frames + 1), depth), np.tile(np.arange(depth), frames)
+    kept = ~np.isin(frame, np.array([patient.ed, patient.es]) + EXCLUDED[excluded])
+    return images[kept], pd.DataFrame({"patient": patient.name, "frame": frame[kept], "slice": index[kept]})
 
 
 def _shown(manifest: Manifest, name: str) -> str:
@@ -190,26 +221,27 @@ def _read_patient(manifest: Manifest, folder: str, problems: list[str]) -> Patie
     name = folder.rpartition("/")[2]
     part = "testing" if "testing" in folder.split("/") else "training"
     info, numbers = _read_info(manifest, f"{folder}/Info.cfg", problems)
-    frames = {}
-    for phase, number in numbers.items():
+    frames, images = {}, []
+    for phase in filter(numbers.get, PHASES):
+        number = numbers[phase]
         image, truth = (f"{folder}/{name}_frame{number:02d}{end}.nii.gz" for end in ("", "_gt"))
         if image not in manifest.files:
             problems.append(f"{_shown(manifest, image)}: missing, Info.cfg names frame {number} as {phase}; {AGAIN}")
         if truth not in manifest.files and part == "training":
             problems.append(f"{_shown(manifest, truth)}: missing, training frames have labels; {AGAIN}")
         present = [manifest.path(file) if file in manifest.files else None for file in (image, truth)]
-        problems += _frame_problems(*present)
+        images.append(volumes.read_frame(*present, problems))
         frames[phase] = tuple(present)
     four_d = f"{folder}/{name}_4d.nii.gz"
     four_d = manifest.path(four_d) if four_d in manifest.files else None
-    _try_read(four_d, 4, problems)
+    problems += _cycle_problems(four_d, numbers, images)
     if any(image is None for image, _ in frames.values()) or len(frames) < len(PHASES):
         return None
     return Patient(name, info.get("Group"), numbers["ED"], numbers["ES"], frames, four_d, part)
 
 
 def _read_info(manifest: Manifest, file: str, problems: list[str]) -> tuple[dict[str, str], dict[str, int]]:
-    """Info.cfg as key -> text, and phase -> frame number for the phases that it gives properly."""
+    """Info.cfg as key -> text, and key -> number for those of ED, ES and NbFrame that it gives properly."""
     shown = _shown(manifest, file)
     if file not in manifest.files:
         problems.append(f"{shown}: missing, it says which frames are ED and ES; {AGAIN}")
@@ -221,64 +253,34 @@ def _read_info(manifest: Manifest, file: str, problems: list[str]) -> tuple[dict
         return {}, {}
     info = {key.strip(): text.strip() for key, colon, text in (line.partition(":") for line in lines) if colon}
     numbers = {}
-    for phase in PHASES:
-        text = info.get(phase)
+    for key, meaning in {"ED": "number of a frame", "ES": "number of a frame", "NbFrame": "number of frames"}.items():
+        text = info.get(key)
         if text is None:
-            problems.append(f"{shown}: has no {phase}; add the line '{phase}: <number of the frame>'")
+            if key in PHASES:
+                problems.append(f"{shown}: has no {key}; add the line '{key}: <number of the frame>'")
         elif not (text.isascii() and text.isdigit() and int(text) >= 1):
-            problems.append(f"{shown}: {phase} is '{text}'; give the number of a frame, a whole number from 1")
+            problems.append(f"{shown}: {key} is '{text}'; give the {meaning}, a whole number from 1")
         else:
-            numbers[phase] = int(text)
-    if len(numbers) == 2 and numbers["ED"] == numbers["ES"]:
+            numbers[key] = int(text)
+    if "ED" in numbers and numbers["ED"] == numbers.get("ES"):
         problems.append(f"{shown}: ED and ES are both frame {numbers['ED']}; correct one of them")
     return info, numbers
 
 
-def _try_read(path: Path | None, axes: int, problems: list[str]) -> Nifti | None:
-    """The file's content, or None where there is no such file or it cannot be used; adds to `problems`."""
-    if path is None:
-        return None
-    try:
-        nifti = volumes.read_nifti(path)
-    except InputError as fault:
-        problems += fault.problems
-        return None
-    if nifti.array.ndim != axes:
-        problems.append(f"{paths.shown(path)}: has {nifti.array.ndim} axes where {axes} are expected; {AGAIN}")
-        return None
-    return nifti
-
-
-def _frame_problems(image_path: Path | None, truth_path: Path | None) -> list[str]:
-    """What is wrong with one frame's image and labels, each alone and together."""
+def _cycle_problems(path: Path | None, numbers: dict[str, int], images: list[Nifti | None]) -> list[str]:
+    """What is wrong with the 4D file, alone, and beside Info.cfg's `numbers` and the images of its frames."""
     problems = []
-    image, truth = (_try_read(path, 3, problems) for path in (image_path, truth_path))
-    if image:
-        if not np.isfinite(image.array).all():
-            problems.append(f"{paths.shown(image_path)}: has NaN or infinite voxels; {AGAIN}")
-        elif np.equal(*np.percentile(image.array, (5, 95))):
-            problems.append(f"{paths.shown(image_path)}: constant from its 5th to its 95th percentile; {AGAIN}")
-    if truth and not np.isin(truth.array, range(4)).all():
-        problems.append(f"{paths.shown(truth_path)}: has labels other than 0, 1, 2 and 3; {AGAIN}")
-    if image and truth:
-        difference = _grid_difference(image, truth)
+    cycle = volumes.try_read(path, 4, problems)
+    if cycle is None:
+        return problems
+    if not np.isfinite(cycle.array).all():
+        problems.append(f"{paths.shown(path)}: has NaN or infinite voxels; {AGAIN}")
+    most, found = max(numbers, key=numbers.get, default=None), cycle.array.shape[3]
+    if most and found < numbers[most]:
+        problems.append(f"{paths.shown(path)}: has {found} frames, but Info.cfg says {most}: {numbers[most]}; {AGAIN}")
+    for image in filter(None, images):
+        difference = volumes.grid_difference(image, replace(cycle, array=cycle.array[..., 0], affines={}))
         if difference:
-            problems.append(f"{paths.shown(truth_path)}: {difference} differs from its image's; {AGAIN}")
+            problems.append(f"{paths.shown(path)}: {difference} differs from its frames'; {AGAIN}")
+            break
     return problems
-
-
-def _grid_difference(image: Nifti, truth: Nifti) -> str | None:
-    """What differs between two grids.
-
-    ACDC's sform has lost the spacing; its qform has kept it. So the qforms are compared, the sforms only where the
-    qforms are not both declared, and shape and spacing alone where neither is.
-    """
-    if image.array.shape != truth.array.shape:
-        return f"shape {truth.array.shape}, not {image.array.shape},"
-    if np.abs(image.spacing - truth.spacing).max() > TOLERANCE:
-        return f"spacing {truth.spacing.round(4).tolist()}, not {image.spacing.round(4).tolist()} mm,"
-    for kind in ("qform", "sform"):
-        if kind in image.affines and kind in truth.affines:
-            same = np.allclose(image.affines[kind], truth.affines[kind], rtol=0, atol=TOLERANCE)
-            return None if same else f"affine ({kind})"
-    return None

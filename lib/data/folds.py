@@ -4,6 +4,14 @@ import numpy as np
 
 from lib.errors import InputError, raise_all
 
+RELEASED = (  # SDNet's code: numbers of the validation and of the test patients
+    (range(1, 16), range(16, 31)),
+    (
+        (85, 13, 9, 74, 73, 68, 59, 79, 47, 80, 14, 95, 25, 92, 87),
+        (54, 55, 99, 63, 91, 24, 51, 3, 64, 43, 61, 66, 96, 27, 76),
+    ),
+    (range(47, 62), range(64, 79)),
+)
 SHARE = 0.15  # of the patients in a test part and in a validation part (SDNet, section 4: 70, 15 and 15 of 100)
 
 
@@ -58,3 +66,30 @@ def labelled(train_names: list[str], percent: float) -> list[str]:
     if not 0 < percent <= 100 or not train_names:
         raise InputError(f"labelled: {percent} % of {len(train_names)} patients; give 0 < percent <= 100 and patients")
     return train_names[: max(1, int(percent * len(train_names) / 100))]
+
+
+def released(names: list[str]) -> list[dict[str, list[str]]]:
+    """The three folds that SDNet's released code has as lists of ACDC's patient numbers (a reading of its section 4.2).
+
+    Their test parts share five patients, and two are runs of neighbours, which ACDC groups by disease: patients 64 to
+    78, of fold 2, are nearly all normal. `folds` is the default.
+
+    Args:
+        names: "patient001" and so on; those that are missing are left out. Their order is kept in the training part.
+
+    Raises:
+        InputError: a part of a fold would be empty.
+    """
+    number = {name: int(name[-3:]) for name in names}
+    result = []
+    for validation, test in RELEASED:
+        parts = {"validation": validation, "test": test, "train": set(range(1, 101)) - {*validation, *test}}
+        result.append({part: [name for name in names if number[name] in wanted] for part, wanted in parts.items()})
+    problems = [
+        f"folds: the released fold {k} has no {part} patient among {len(names)}; use more patients or disjoint folds"
+        for k, parts in enumerate(result)
+        for part, found in parts.items()
+        if not found
+    ]
+    raise_all(problems)
+    return result

@@ -35,6 +35,7 @@ class Dataset:
 DATASETS = {
     "acdc": Dataset("ACDC", "acdc", "acdc", "Bernard et al. 2018, CC BY-NC-SA 4.0"),
     "clevr_seg": Dataset("CLEVR-Seg", "clevr-seg", "clevr_seg", "Jacenków et al. 2020", "released"),
+    "mmwhs": Dataset("MM-WHS", "mmwhs", "mmwhs", "Zhuang and Shen 2016; research on registration"),
     "jsrt": Dataset("JSRT", "jsrt", "chest", "Shiraishi et al. 2000; masks: van Ginneken et al. 2006"),
     "radiographs": Dataset(
         "Chest radiographs",
@@ -59,23 +60,35 @@ def provide(dataset: str, source: str, folder: Path, write: Callable[[Path], Non
         InputError: the source is not "synthetic" and there are no files.
     """
     folder = paths.at(folder)
-    raw = folder / "raw"
-    shutil.rmtree(raw, ignore_errors=True)
-    raw.mkdir(parents=True)
     known = DATASETS[dataset]
     if source == "synthetic":
-        write(raw)
-        manifest = Manifest.of(known.name, source, raw)
-    else:
-        found = Manifest.read(f"build/index/{dataset}.json")
-        manifest = Manifest(found.dataset, known.state, found.root, found.files, known.licence)
-        if not manifest.files:
-            raise InputError(
-                f"data/raw/{known.folder}: no files, and params.yaml says data.{known.switch}: *{source}; place or "
-                f"link the data set there (data/README.md says how), or set data.{known.switch}: *synthetic"
-            )
+        return make(known.name, folder, write)
+    _emptied(folder / "raw")
+    found = Manifest.read(f"build/index/{dataset}.json")
+    manifest = Manifest(found.dataset, known.state, found.root, found.files, known.licence)
+    if not manifest.files:
+        raise InputError(
+            f"data/raw/{known.folder}: no files, and params.yaml says data.{known.switch}: *{source}; place or "
+            f"link the data set there (data/README.md says how), or set data.{known.switch}: *synthetic"
+        )
     manifest.write(folder / "manifest.json")
     return manifest
+
+
+def make(name: str, folder: Path, write: Callable[[Path], None]) -> Manifest:
+    """The manifest of a synthetic data set called `name`, made anew below `folder/raw`; see `provide`."""
+    folder = paths.at(folder)
+    raw = _emptied(folder / "raw")
+    write(raw)
+    manifest = Manifest.of(name, "synthetic", raw)
+    manifest.write(folder / "manifest.json")
+    return manifest
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def index() -> None:

@@ -17,6 +17,7 @@ from lib.errors import InputError
 
 AGAIN = "copy or unpack it again"
 HEADER_BYTES = 348  # NIfTI-1
+TOLERANCE = 1e-3  # mm, between two grids
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,55 @@ def read_nifti(path: Path) -> Nifti:
         array = array[..., 0]
     spacing = image.header["pixdim"][1:4].astype(np.float64)
     return Nifti(array, spacing, {kind: affine for kind, affine in affines.items() if affine is not None})
+
+
+def try_read(path: Path | None, axes: int, problems: list[str]) -> Nifti | None:
+    """The file's content, or None where there is no such file or it has not that many axes; adds to `problems`."""
+    if path is None:
+        return None
+    try:
+        nifti = read_nifti(path)
+    except InputError as fault:
+        problems += fault.problems
+        return None
+    if nifti.array.ndim != axes:
+        problems.append(f"{paths.shown(path)}: has {nifti.array.ndim} axes where {axes} are expected; {AGAIN}")
+        return None
+    return nifti
+
+
+def read_frame(image_path: Path | None, truth_path: Path | None, problems: list[str]) -> Nifti | None:
+    """The image of one frame of a heart, checked as its labels are, each alone and together; adds to `problems`."""
+    image, truth = (try_read(path, 3, problems) for path in (image_path, truth_path))
+    if image:
+        if not np.isfinite(image.array).all():
+            problems.append(f"{paths.shown(image_path)}: has NaN or infinite voxels; {AGAIN}")
+        elif np.equal(*np.percentile(image.array, (5, 95))):
+            problems.append(f"{paths.shown(image_path)}: constant from its 5th to its 95th percentile; {AGAIN}")
+    if truth and not np.isin(truth.array, range(4)).all():
+        problems.append(f"{paths.shown(truth_path)}: has labels other than 0, 1, 2 and 3; {AGAIN}")
+    if image and truth:
+        difference = grid_difference(image, truth)
+        if difference:
+            problems.append(f"{paths.shown(truth_path)}: {difference} differs from its image's; {AGAIN}")
+    return image
+
+
+def grid_difference(first: Nifti, second: Nifti) -> str | None:
+    """What of the second grid differs from the first; None where they are the same.
+
+    ACDC's sform has lost the spacing; its qform has kept it. So the qforms are compared, the sforms only where the
+    qforms are not both declared, and shape and spacing alone where neither is.
+    """
+    if first.array.shape != second.array.shape:
+        return f"shape {second.array.shape}, not {first.array.shape},"
+    if np.abs(first.spacing - second.spacing).max() > TOLERANCE:
+        return f"spacing {second.spacing.round(4).tolist()}, not {first.spacing.round(4).tolist()} mm,"
+    for kind in ("qform", "sform"):
+        if kind in first.affines and kind in second.affines:
+            same = np.allclose(first.affines[kind], second.affines[kind], rtol=0, atol=TOLERANCE)
+            return None if same else f"affine ({kind})"
+    return None
 
 
 def _check_header(content: bytes) -> None:
@@ -114,6 +164,19 @@ def resize_in_plane(volume: np.ndarray, shape: tuple[int, int], order: int) -> n
     return np.stack(slices, axis=2)  # (H', W', D)
 
 
+def resampled_shape(shape: tuple[int, ...], spacing: np.ndarray, target: float) -> tuple[int, int]:
+    """Whole numbers of pixels, at least 1, that make a field of view's pixels about `target` mm.
+
+    They measure H * spacing[0] / H' mm, and W * spacing[1] / W' mm.
+
+    Args:
+        shape: (H, W, ...).
+        spacing: (2,) mm, along H and W.
+        target: mm.
+    """
+    return tuple(max(1, round(length * step / target)) for length, step in zip(shape[:2], spacing, strict=True))
+
+
 def resample_in_plane(volume: np.ndarray, spacing: np.ndarray, target: float, order: int) -> np.ndarray:
     """Interpolate each slice to square pixels of `target` mm; the distance between slices is left alone.
 
@@ -129,8 +192,7 @@ def resample_in_plane(volume: np.ndarray, spacing: np.ndarray, target: float, or
     Returns:
         (H', W', D) with H' = round(H * spacing[0] / target), at least 1; W' likewise.
     """
-    shape = tuple(max(1, round(length * step / target)) for length, step in zip(volume.shape[:2], spacing, strict=True))
-    return resize_in_plane(volume, shape, order)
+    return resize_in_plane(volume, resampled_shape(volume.shape, spacing, target), order)
 
 
 def centre_crop_or_pad(volume: np.ndarray, size: int, fill: float) -> np.ndarray:
@@ -172,3 +234,26 @@ def clip_and_scale(volume: np.ndarray, percentiles: tuple[float, float] = (5, 95
     if low == high:
         return np.zeros(volume.shape, np.float32)
     return ((np.clip(volume, low, high) - low) / (high - low)).astype(np.float32)
+
+
+def image_slices(
+    volume: np.ndarray, shape: tuple[int, int], side: int, percentiles: tuple[float, float] = (5, 95)
+) -> np.ndarray:
+    """Slices of an image for a network: interpolated to `shape`, clipped and scaled together, cut or filled with 0.
+
+    Args:
+        volume: (H, W, S); the frames of a study, one after another, where they share one scale.
+        shape: (H', W'), as `resampled_shape` gives it.
+        side: pixels of the result.
+        percentiles: of the interpolated volume, which become 0 and 1.
+
+    Returns:
+        (S, side, side) float32 in [0, 1].
+    """
+    volume = clip_and_scale(resize_in_plane(volume, shape, order=1), percentiles)
+    return np.ascontiguousarray(centre_crop_or_pad(volume, side, fill=0).transpose(2, 0, 1))
+
+
+def label_slices(volume: np.ndarray, shape: tuple[int, int], side: int) -> np.ndarray:
+    """Labels, (S, side, side) of the volume's type, over the pixels of `image_slices`; 0 beyond the volume."""
+    return centre_crop_or_pad(resize_in_plane(volume, shape, order=0), side, fill=0).transpose(2, 0, 1)

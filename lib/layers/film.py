@@ -27,17 +27,27 @@ class FiLM(nn.Module):
         condition: K, length of z.
         hidden: width h of the hypernetwork; c/2 if None.
         scale: "gamma" as in the paper, or "1-gamma" as in the released code.
+        predictor: the network (B, K) -> (B, 2C) that gives gamma and beta; None is INSIDE's hypernetwork.
 
     Raises:
         ValueError: `scale` is unknown.
     """
 
-    def __init__(self, channels: int, condition: int, hidden: int | None = None, scale: str = "gamma"):
+    def __init__(
+        self,
+        channels: int,
+        condition: int,
+        hidden: int | None = None,
+        scale: str = "gamma",
+        predictor: nn.Module | None = None,
+    ):
         super().__init__()
         if scale not in SCALES:
             raise ValueError(f"scale={scale!r}: unknown; choose one of {', '.join(SCALES)}")
         self.scale = SCALES[scale]
-        self.hypernetwork = hypernetwork(condition, hidden or channels // 2, 2 * channels)
+        if predictor is None:
+            predictor = hypernetwork(condition, hidden or channels // 2, 2 * channels)
+        self.hypernetwork = predictor
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         """x (B, C, H, W) or (B, C, H, W, D), z (B, K) -> as x."""

@@ -6,6 +6,9 @@ from lib.methods import ARMS, METHOD_NAMES, POSITION_ARMS
 from lib.models import parameters
 from lib.models.arms import acdc_network, clevr_network
 from lib.models.position_arms import position_network
+from lib.models.sdnet.discriminator import MaskDiscriminator
+from lib.models.sdnet.network import SDNet
+from lib.models.sdnet.volume import AreaRegressor
 
 # The papers' own numbers, or those that follow from what they print (reading named in the module).
 EXPECTED = {
@@ -17,6 +20,11 @@ EXPECTED = {
     "position, unet-256": 13_395_524,
     "position, cnn-0": 75_140,
     "position, cnn-256": 76_292,
+    "SDNet, anatomy encoder": 34_526_344,
+    "SDNet, modality encoder": 95_552,
+    "SDNet, segmentor": 42_116,
+    "SDNet, decoder": 6_409,
+    "SDNet, mask discriminator": 11_346_881,
 }
 
 
@@ -26,7 +34,17 @@ def networks() -> dict[str, int]:
     acdc = {f"ACDC U-Net, {arm}": acdc_network(arm, 2 if arm.endswith("phase") else 1, size=224) for arm in ARMS}
     arms = {name: POSITION_ARMS[name] for name in ("unet-0", "unet-256", "cnn-0", "cnn-256")}
     position = {f"position, {name}": position_network(arm.network, arm.scale) for name, arm in arms.items()}
-    return {name: parameters(model) for name, model in (clevr | acdc | position).items()}
+    whole = SDNet()
+    sdnet = {
+        "SDNet, anatomy encoder": whole.anatomy,
+        "SDNet, modality encoder": whole.modality,
+        "SDNet, segmentor": whole.segmentor,
+        "SDNet, decoder": whole.decoder,
+        "SDNet, decoder with INSIDE": SDNet(modulation="inside").decoder,
+        "SDNet, mask discriminator": MaskDiscriminator(),
+        "SDNet, area regressor": AreaRegressor(),
+    }
+    return {name: parameters(model) for name, model in (clevr | acdc | position | sdnet).items()}
 
 
 def table() -> pd.DataFrame:

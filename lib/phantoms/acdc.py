@@ -18,7 +18,7 @@ from lib.phantoms.torso import Torso
 GROUPS = tuple(short_axis.GROUPS)
 
 
-def write(root: Path, patients: int, frames: int, rng: np.random.Generator) -> None:
+def write(root: Path, patients: int, frames: int, rng: np.random.Generator, variety: float = 0) -> None:
     """Write `patients` studies of `frames` frames each below `root`/training.
 
     Patient k comes from the k-th generator spawned from `rng`, so it does not depend on how many follow.
@@ -28,18 +28,33 @@ def write(root: Path, patients: int, frames: int, rng: np.random.Generator) -> N
         patients: number of patients; groups take turns in the order of `GROUPS`.
         frames: number of frames in a cine, at least 2.
         rng: the only source of randomness.
+        variety: how much scanners differ in tone and in their coils' shading; see `_tint`. With 0 a network that has
+            seen one patient knows the others, which on the challenge's own images it does not.
 
     Raises:
         InputError: where `frames` is below 2.
     """
+    require_cycle(frames)
+    for index, child in enumerate(progress.bar(rng.spawn(patients), desc="ACDC phantom", unit="patient")):
+        name, group = f"patient{index + 1:03d}", GROUPS[index % len(GROUPS)]
+        _write_patient(Path(root) / "training" / name, name, group, frames, child, variety)
+
+
+def require_cycle(frames: int) -> None:
+    """Raise `InputError` unless `frames` are enough for a heart to beat."""
     if frames < 2:
         raise InputError(f"frames: {frames} is too few for a cine; give at least 2, end-diastole and end-systole")
-    for index, child in enumerate(progress.bar(rng.spawn(patients), desc="ACDC phantom", unit="patient")):
-        name = f"patient{index + 1:03d}"
-        _write_patient(Path(root) / "training" / name, name, GROUPS[index % len(GROUPS)], frames, child)
 
 
-def _write_patient(folder: Path, name: str, group: str, frames: int, rng: np.random.Generator) -> None:
+def save(path: Path, array: np.ndarray, zooms: tuple[float, ...]) -> None:
+    """Write `array` as NIfTI with voxels of size `zooms` (mm, mm, mm and, for a cine, seconds)."""
+    image = nib.Nifti1Image(array, np.diag([-zooms[0], -zooms[1], zooms[2], 1.0]))
+    image.header.set_zooms(zooms)
+    image.header.set_xyzt_units("mm", "sec")
+    nib.save(image, path)
+
+
+def _write_patient(folder: Path, name: str, group: str, frames: int, rng: np.random.Generator, variety: float) -> None:
     """Write one patient's files into `folder`."""
     diastole = 0 if rng.random() < 0.85 else int(rng.integers(1, frames))
     systole = (diastole + max(1, round(rng.uniform(0.30, 0.45) * frames))) % frames
@@ -47,6 +62,8 @@ def _write_patient(folder: Path, name: str, group: str, frames: int, rng: np.ran
     scan, zooms = _sample_scan(frames, rng)
     torso = Torso.sample(rng)
     images, labels = short_axis.draw(heart, torso, scan, short_axis.contraction(frames, diastole, systole), rng)
+    if variety:
+        images = _tint(images, scan.spacing, variety, *rng.spawn(1))
     images = np.round(images * rng.uniform(180, 900)).astype(np.int16)  # scanners scale as they please
     folder.mkdir(parents=True, exist_ok=True)
     height, weight = rng.normal(171, 9), rng.normal(75, 14)
@@ -59,11 +76,24 @@ def _write_patient(folder: Path, name: str, group: str, frames: int, rng: np.ran
         "Weight": f"{max(weight, 42):.1f}",
     }
     files.write_text(folder / "Info.cfg", "".join(f"{key}: {value}\n" for key, value in lines.items()))
-    _save(folder / f"{name}_4d.nii.gz", images, zooms)
+    save(folder / f"{name}_4d.nii.gz", images, zooms)
     for frame in (diastole, systole):
         stem = f"{name}_frame{frame + 1:02d}"
-        _save(folder / f"{stem}.nii.gz", images[..., frame], zooms[:3])
-        _save(folder / f"{stem}_gt.nii.gz", labels[..., frame], zooms[:3])
+        save(folder / f"{stem}.nii.gz", images[..., frame], zooms[:3])
+        save(folder / f"{stem}_gt.nii.gz", labels[..., frame], zooms[:3])
+
+
+def _tint(images: np.ndarray, spacing: float, variety: float, rng: np.random.Generator) -> np.ndarray:
+    """`images` (across, down, slices, frames) in another scanner's tone and under other coils.
+
+    Intensities are raised to a power between exp(-variety) and exp(variety), the brightest left alone, and multiplied
+    by the exponential of a slope of at most `variety` in 100 mm in a random direction.
+    """
+    power, steep, angle = rng.uniform((-variety, 0, 0), (variety, variety, 2 * np.pi))
+    across, down = ((np.arange(length, dtype=np.float32) - length / 2) * spacing / 100 for length in images.shape[:2])
+    slope = steep * (np.cos(angle) * across[:, None] + np.sin(angle) * down[None])  # (across, down)
+    top = images.max()
+    return top * (images / top) ** np.float32(np.exp(power)) * np.exp(slope)[:, :, None, None].astype(np.float32)
 
 
 def _sample_scan(frames: int, rng: np.random.Generator) -> tuple[short_axis.Scan, tuple[float, ...]]:
@@ -88,11 +118,3 @@ def _sample_scan(frames: int, rng: np.random.Generator) -> tuple[short_axis.Scan
     )
     cycle = rng.uniform(0.75, 1.1)  # seconds
     return scan, (spacing, spacing, thickness, round(cycle / frames, 4))
-
-
-def _save(path: Path, array: np.ndarray, zooms: tuple[float, ...]) -> None:
-    """Write `array` as NIfTI with voxels of size `zooms` (mm, mm, mm and, for a cine, seconds)."""
-    image = nib.Nifti1Image(array, np.diag([-zooms[0], -zooms[1], zooms[2], 1.0]))
-    image.header.set_zooms(zooms)
-    image.header.set_xyzt_units("mm", "sec")
-    nib.save(image, path)

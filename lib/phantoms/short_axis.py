@@ -76,8 +76,8 @@ class Heart:
         second, phase, third, other = self.wobble
         shape = 1 + second * np.cos(2 * ANGLES + phase) + third * np.cos(3 * ANGLES + other)
         angle, width, extent = self.scar
-        scar = extent * _window(ANGLES - angle, width)
-        muscle = muscle * (1 + self.septal * _window(ANGLES, 1.3)) * (1 - 0.45 * scar)
+        scar = extent * window(ANGLES - angle, width)
+        muscle = muscle * (1 + self.septal * window(ANGLES, 1.3)) * (1 - 0.45 * scar)
         inside = cavity * shape * (1 - self.shortening * (0.9 + 0.25 * level) * beat * (1 - scar))
         return inside, np.sqrt(inside**2 + muscle * (1 + 0.12 * beat) * shape**2)  # area kept; the long axis shortens
 
@@ -139,6 +139,7 @@ class Scan:
         noise: standard deviation of each of the two channels.
         bow: how far the correction of gradient non-linearity bends the image's borders, part of the half-width.
         last: level of the last slice; beyond 1 it lies below the apex.
+        first: level of the first slice.
     """
 
     shape: tuple[int, int, int]
@@ -150,6 +151,7 @@ class Scan:
     noise: float
     bow: float
     last: float
+    first: float = 0
 
     def positions(self, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Position (x, y) in the body's frame of each pixel, mm, and whether it was imaged; each (down, across)."""
@@ -173,13 +175,14 @@ def contraction(frames: int, diastole: int, systole: int) -> np.ndarray:
 
 
 def draw(
-    heart: Heart, torso: Torso, scan: Scan, beats: np.ndarray, rng: np.random.Generator
+    heart: Heart, torso: Torso, scan: Scan, beats: np.ndarray, rng: np.random.Generator, oxygenation=None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of every slice and frame; slice 0 is basal.
 
     Args:
         heart, torso, scan: what to draw, and how.
         beats: contraction of each frame, shape (frames,).
+        oxygenation: what the left wall's signal is multiplied by, per frame and angle, (frames, `ANGLES`); None: 1.
 
     Returns:
         Images, float32, about 0 to 1.5, and labels, uint8; both of shape (across, down, slices, frames), as on disk.
@@ -191,7 +194,7 @@ def draw(
     shifts = rng.normal(0, 0.9, (slices, 2))  # every slice is its own breath-hold
     images = np.zeros((len(beats), slices, down, across), np.float32)  # as NIfTI stores them: .T needs no copy
     labels = np.zeros(images.shape, np.uint8)
-    for k, level in enumerate(np.linspace(0, scan.last, slices)):
+    for k, level in enumerate(np.linspace(scan.first, scan.last, slices)):
         x, y, seen = scan.positions(shifts[k])
         still, gain = torso.draw(x + 6 * slow[0, k], y + 6 * slow[1, k], level, viscera[k], texture[k], rng)
         gain *= (1 + 0.1 * slow[2, k]) * seen
@@ -201,7 +204,8 @@ def draw(
         here = _Slice(k, level, np.hypot(x[box], y[box]), phi, slow[0, k][box], viscera[k][box], texture[k][box])
         for f, beat in enumerate(beats):
             image = still.copy()
-            labels[f, k][box] = _paint(image[box], heart, scan, here, beat)
+            factors = None if oxygenation is None else oxygenation[f]
+            labels[f, k][box] = _paint(image[box], heart, scan, here, beat, factors)
             channels = scan.noise * rng.standard_normal((2, down, across), np.float32)
             images[f, k] = np.hypot(image * gain + channels[0] * seen, channels[1] * seen)  # Rician
     return images.T, labels.T
@@ -229,7 +233,7 @@ class _Slice(NamedTuple):
         return self.r * np.cos(self.phi - angle), self.r * np.sin(self.phi - angle)
 
 
-def _paint(image: np.ndarray, heart: Heart, scan: Scan, here: _Slice, beat: float) -> np.ndarray:
+def _paint(image: np.ndarray, heart: Heart, scan: Scan, here: _Slice, beat: float, oxygenation) -> np.ndarray:
     """Paint the heart over `image`, in place, and return its labels."""
     labels = np.zeros(image.shape, np.uint8)
     endocardium, epicardium = heart.radii(here.level, beat)
@@ -246,7 +250,7 @@ def _paint(image: np.ndarray, heart: Heart, scan: Scan, here: _Slice, beat: floa
     if here.level < 0.2:
         _paint_trunk(image, scan, here, epicardium.mean())
     _paint_right(image, scan, here, right)
-    _paint_left(image, heart, scan, here, endocardium, inside, outside)
+    _paint_left(image, heart, scan, here, endocardium, inside, outside, oxygenation)
     if here.index >= heart.labelled_from[0]:
         labels[right < 0] = RIGHT_VENTRICLE
     labels[outside < 0] = MYOCARDIUM
@@ -284,7 +288,7 @@ def _paint_right(image, scan: Scan, here: _Slice, right: np.ndarray) -> None:
     blend(image, bands, 1.3 * scan.muscle, 3)
 
 
-def _paint_left(image, heart: Heart, scan: Scan, here: _Slice, endocardium, inside, outside) -> None:
+def _paint_left(image, heart: Heart, scan: Scan, here: _Slice, endocardium, inside, outside, oxygenation) -> None:
     """The left ventricle: wall, blood, and the trabeculae and papillary muscles that its label counts as cavity."""
     edge = 2 + 4 * here.level**2  # mm; the wall is oblique to apical slices
     blend(image, outside, scan.muscle * (1 + 0.1 * here.texture), edge)
@@ -297,9 +301,12 @@ def _paint_left(image, heart: Heart, scan: Scan, here: _Slice, endocardium, insi
             along, across = here.towards(angle)
             distance = np.hypot(along - 0.72 * np.interp(angle, ANGLES, endocardium), across) - size
             blend(image, np.maximum(distance + here.texture, inside), 1.2 * scan.muscle, 2)
+    if oxygenation is not None:  # over all else: what lies beyond the wall's soft edge keeps every bit
+        factor = np.interp(here.phi, ANGLES, oxygenation).astype(np.float32)
+        blend(image, np.maximum(outside, -inside), factor * image, edge)
 
 
-def _window(angle: np.ndarray, half: float) -> np.ndarray:
+def window(angle: np.ndarray, half: float) -> np.ndarray:
     """1 at angle 0, falling smoothly to 0 at `half` and beyond; periodic."""
     wrapped = (angle + np.pi) % (2 * np.pi) - np.pi
     return np.cos(np.pi / 2 * np.minimum(np.abs(wrapped) / half, 1)) ** 2

@@ -1,0 +1,63 @@
+"""SDNet put together, and every network of the chapter by the name of its method."""
+
+from torch import Tensor, nn
+
+from lib.models.sdnet.anatomy import AnatomyEncoder, SegmentationUNet
+from lib.models.sdnet.decoder import Decoder
+from lib.models.sdnet.keras import keras_defaults
+from lib.models.sdnet.modality import ModalityEncoder
+from lib.models.sdnet.segmentor import Segmentor
+
+
+class SDNet(nn.Module):
+    """The four networks; called on an image it segments.
+
+    Args:
+        classes: with the background.
+        side: of the images in pixels, a multiple of 16, at least 32.
+        channels, dimensions: C and n_z.
+        filters, segmentor_filters: of the anatomy encoder's first stage, and of the segmentor.
+        discrete, modulation: see `AnatomyEncoder` and `Decoder`.
+    """
+
+    def __init__(
+        self,
+        classes: int = 4,
+        side: int = 224,
+        channels: int = 8,
+        dimensions: int = 8,
+        filters: int = 64,
+        segmentor_filters: int = 64,
+        discrete: str = "round",
+        modulation: str = "film",
+    ):
+        super().__init__()
+        self.dimensions = dimensions
+        self.anatomy = AnatomyEncoder(channels, filters, discrete)
+        self.modality = ModalityEncoder(channels, dimensions, side)
+        self.segmentor = Segmentor(channels, classes, segmentor_filters)
+        self.decoder = Decoder(channels, dimensions, modulation)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, 1, H, W) -> s (B, C, H, W), and mean and log variance of z, both (B, n_z)."""
+        s = self.anatomy(x)
+        return s, *self.modality(x, s)
+
+    def forward(self, x: Tensor, facts: Tensor | None = None) -> Tensor:
+        """x (B, 1, H, W) -> class logits (B, classes, H, W). Facts are not looked at."""
+        return self.segmentor(self.anatomy(x))
+
+
+def sdnet_network(method: str, classes: int, filters: int, momentum: float = 0.01, **options) -> nn.Module:
+    """The segmentation network of `method`: "sdnet", or the U-Net of "unet", "gan" and "self_train".
+
+    Args:
+        method: of `lib.methods.SDNetArm`.
+        classes: with the background.
+        filters: of the U-Net's first stage; 64 in the paper.
+        momentum: of batch normalisation; see `keras_defaults`.
+        options: of `SDNet`, for that method only.
+    """
+    if method == "sdnet":
+        return keras_defaults(SDNet(classes, filters=filters, **options), momentum)
+    return keras_defaults(SegmentationUNet(classes, filters), momentum)
