@@ -10,7 +10,7 @@ class AreaRegressor(nn.Sequential):
     the pixels: an area is a sum over pixels, so the average of local evidence is all that it takes. The last ReLU,
     as printed, has no gradient below 0: its bias starts at 1, a typical target.
 
-    The unit of the output is the paper's number of pixels divided by `unit` pixels, which keeps it near 1.
+    The paper regresses a number of pixels; the output has whatever unit its target has, best one near 1.
     """
 
     def __init__(self, channels: int = 8, filters: int = 16):
