@@ -1,12 +1,13 @@
 # make repro             regenerate every table and figure; switches: SCALE=smoke|demo|paper ACDC=synthetic|real
 #                        CLEVR_SEG=synthetic|released CHEST=synthetic|jsrt|radiographs MMWHS=synthetic|mmwhs
+#                        VOLUMES=synthetic|decathlon PANCREAS=synthetic|tcia ULTRASOUND=synthetic|hdf5
 # make test              the tests                         make test-slow   the heavier ones
 # make bench             the benchmarks                    make lab         JupyterLab in notebooks/
 
 PYTHON ?= python3
 VENV ?= $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
-SWITCHES = $(if $(SCALE),scale=$(SCALE)) $(if $(ACDC),acdc=$(ACDC)) $(if $(CLEVR_SEG),clevr_seg=$(CLEVR_SEG)) $(if $(CHEST),chest=$(CHEST)) $(if $(MMWHS),mmwhs=$(MMWHS))
+SWITCHES = $(if $(SCALE),scale=$(SCALE)) $(if $(ACDC),acdc=$(ACDC)) $(if $(CLEVR_SEG),clevr_seg=$(CLEVR_SEG)) $(if $(CHEST),chest=$(CHEST)) $(if $(MMWHS),mmwhs=$(MMWHS)) $(if $(VOLUMES),volumes=$(VOLUMES)) $(if $(PANCREAS),pancreas=$(PANCREAS)) $(if $(ULTRASOUND),ultrasound=$(ULTRASOUND))
 
 .PHONY: repro test test-slow bench lab
 repro: $(VENV)/ready

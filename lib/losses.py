@@ -15,8 +15,10 @@ def binary_logits(logit: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(logit), logit], dim=1)
 
 
-def dice_loss(logits: Tensor, labels: Tensor, epsilon: float = 1e-5) -> Tensor:
-    r"""$1 - \overline{(2\sum pt + \epsilon)/(\sum p + \sum t + \epsilon)}$ over images and foreground classes.
+def dice_loss(
+    logits: Tensor, labels: Tensor, epsilon: float = 1e-5, background: bool = False, as_released: bool = False
+) -> Tensor:
+    r"""$1 - \overline{(2\sum pt + \epsilon)/(\sum p + \sum t + \epsilon)}$ over images and classes.
 
     INSIDE section 3.3; its text leaves epsilon and the reduction open. Epsilon stands beside the factor 2, not inside
     it: a class that is absent and predicted absent then costs 0 and never less (as released, SDNet's and Attention
@@ -26,15 +28,18 @@ def dice_loss(logits: Tensor, labels: Tensor, epsilon: float = 1e-5) -> Tensor:
         logits: (B, C, ...), background first.
         labels: (B, ...), integers below C.
         epsilon: keeps the ratio defined where a class is absent from both.
+        background: whether the background counts as a class, as in Attention Gated Networks (section 3.2).
+        as_released: epsilon inside the factor 2.
 
     Returns:
-        A scalar in [0, 1].
+        A scalar in [0, 1], or in [-1, 1] as released.
     """
-    p = torch.softmax(logits.float(), dim=1)[:, 1:]
-    t = torch.stack([labels == c for c in range(1, logits.shape[1])], dim=1).float()
+    first = 0 if background else 1
+    p = torch.softmax(logits.float(), dim=1)[:, first:]
+    t = torch.stack([labels == c for c in range(first, logits.shape[1])], dim=1).float()
     axes = tuple(range(2, logits.ndim))
-    overlap, total = (p * t).sum(axes), p.sum(axes) + t.sum(axes)  # (B, C-1)
-    return 1 - ((2 * overlap + epsilon) / (total + epsilon)).mean()
+    overlap, total = (p * t).sum(axes), p.sum(axes) + t.sum(axes)  # (B, C) or (B, C-1)
+    return 1 - ((2 * overlap + (2 if as_released else 1) * epsilon) / (total + epsilon)).mean()
 
 
 def focal_loss(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:

@@ -28,6 +28,26 @@ def dice(prediction: Tensor, labels: Tensor, classes: int, volume: Tensor | None
     return torch.stack(scores, dim=1)
 
 
+def precision_and_recall(prediction: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Of each foreground class in each item: the part of what is found that is right, of what is there that is found.
+
+    Both are 1 where a class is absent from both, and 0 where from one only, as Dice is.
+
+    Args:
+        prediction, labels: integer labels (N, ...).
+        classes: number of classes with the background, which is 0.
+
+    Returns:
+        Precision and recall, each (N, classes - 1), float64, in [0, 1].
+    """
+    axes = tuple(range(1, labels.ndim))
+    found = torch.stack([(prediction == c).sum(axes) for c in range(1, classes)], dim=1)  # (N, classes - 1)
+    there = torch.stack([(labels == c).sum(axes) for c in range(1, classes)], dim=1)
+    right = torch.stack([((prediction == c) & (labels == c)).sum(axes) for c in range(1, classes)], dim=1)
+    absent = (found + there) == 0
+    return tuple(torch.where(absent, 1.0, right.double() / count.clamp(min=1)) for count in (found, there))
+
+
 def soft_dice(logits: Tensor, mask: Tensor) -> Tensor:
     """Dice of the foreground's probability without a threshold, the released INSIDE code's test metric.
 

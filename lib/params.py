@@ -21,6 +21,9 @@ SWITCHES = {  # name -> (path in params.yaml, words)
     "clevr_seg": (("data", "clevr_seg"), ("synthetic", "released")),
     "chest": (("data", "chest"), ("synthetic", "jsrt", "radiographs")),
     "mmwhs": (("data", "mmwhs"), ("synthetic", "mmwhs")),
+    "volumes": (("data", "volumes"), ("synthetic", "decathlon")),
+    "pancreas": (("data", "pancreas"), ("synthetic", "tcia")),
+    "ultrasound": (("data", "ultrasound"), ("synthetic", "hdf5")),
 }
 
 

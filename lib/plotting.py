@@ -31,6 +31,7 @@ METHOD_COLOURS = {
     "gan": _PALETTE[6],
     "self_train": _PALETTE[5],
     "sdnet": _PALETTE[3],
+    "attention": sns.color_palette("dark", 10)[4],
 }
 SCALE_COLOURS = {0: METHOD_COLOURS["baseline"]} | dict(  # of lambda: told nothing is grey, as everywhere
     zip((1, 10, 256), sns.color_palette("flare", 7)[::3], strict=True)
@@ -46,6 +47,11 @@ STRUCTURE_COLOURS = {
     "right atrium": _PALETTE[0],
     "pulmonary artery": _PALETTE[4],
     "ascending aorta": _PALETTE[6],
+    "spleen": _PALETTE[9],
+    "pancreas": _PALETTE[3],
+    "kidneys": _PALETTE[8],
+    "anterior": _PALETTE[9],
+    "posterior": _PALETTE[3],
 }
 ATTENTION = "viridis"  # the colours of attention maps, from 0
 VALUE_NAMES = {"alizarin": "red", "nephritis": "green", "orange": "yellow", "triangle": "prism"}  # in the paper

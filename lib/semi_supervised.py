@@ -95,6 +95,7 @@ class SemiSupervised:
     drawn: Examples | None = None
     weights_of: Weights = field(default_factory=Weights)
     readings: Readings = field(default_factory=Readings)
+    measure: str = "dice"
 
     def __post_init__(self):
         plain = self.discriminator is None and not isinstance(self.model, SDNet)

@@ -37,8 +37,8 @@ class Schedule:
         steps: optimiser steps at most. In steps, not epochs, so that small training sets train as long as large ones.
         batch: images a step.
         learning_rate: of Adam, with beta 0.9 and 0.999.
-        validate_every: steps between two validations; weights are kept where the validation Dice was best.
-        patience: validations without a better Dice after which training stops.
+        validate_every: steps between two validations; weights are kept where the validation score was best.
+        patience: validations without a better score after which training stops.
     """
 
     steps: int
@@ -67,7 +67,9 @@ def build(network: Callable[[], nn.Module], seed: int) -> nn.Module:
     keep_freed_memory()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return network().to(device=device(), memory_format=torch.channels_last)
+        model = network()
+    volumes = any(parameter.ndim == 5 for parameter in model.parameters())  # the weights of 3D convolutions
+    return model.to(device=device(), memory_format=torch.channels_last_3d if volumes else torch.channels_last)
 
 
 def class_logits(model: nn.Module, images: Tensor, z: Tensor) -> Tensor:
@@ -105,11 +107,13 @@ def predict(model: nn.Module, examples: Examples, batch: int = 32) -> Tensor:
 class Learner(Protocol):
     """What `run` trains: something that takes steps, can be scored, and can be put away and taken up again."""
 
+    measure: str  # what `score` returns, as a column is called: "dice"
+
     def step(self, number: int) -> Tensor:
         """Training step `number`, from 0: update the weights; returns the loss, detached."""
 
     def score(self) -> float:
-        """Dice of the validation set, in [0, 1]."""
+        """How good the weights are on the validation set, in [0, 1]."""
 
     def weights(self) -> dict:
         """What is kept where the score is best, by reference."""
@@ -135,6 +139,7 @@ class Supervised:
     schedule: Schedule
     seed: int
     classes: int
+    measure: str = "dice"
 
     def __post_init__(self):
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.schedule.learning_rate)
@@ -180,7 +185,7 @@ def run(
 ) -> pd.DataFrame:
     """Train until the schedule ends or patience does, and leave the weights that scored best; see `fit`."""
     rows: list[dict] = []
-    best = {"dice": -1.0, "age": 0, "weights": None}
+    best = {"score": -1.0, "age": 0, "weights": None}
     step, losses, saved = 0, [], time.monotonic()
     if checkpoint and (state := checkpoint.load()):
         learner.resume(state["learner"])
@@ -197,14 +202,15 @@ def run(
             mean_loss = torch.stack(losses).mean().item()
             if not math.isfinite(mean_loss):
                 raise FloatingPointError(f"{title}: the loss is {mean_loss} before step {step}")
-            dice = learner.score()
-            rows.append({"step": step, "loss": mean_loss, "dice": dice})
+            score = learner.score()
+            rows.append({"step": step, "loss": mean_loss, learner.measure: score})
             losses = []
-            if dice > best["dice"]:
-                best = {"dice": dice, "age": 0, "weights": deepcopy(learner.weights())}
+            if score > best["score"]:
+                best = {"score": score, "age": 0, "weights": deepcopy(learner.weights())}
             else:
                 best["age"] += 1
-            bar.set_postfix(loss=f"{mean_loss:.3f}", dice=f"{dice:.3f}", best=f"{best['dice']:.3f}")
+            shown = {"loss": mean_loss, learner.measure: score, "best": best["score"]}
+            bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
             finished = step == schedule.steps or best["age"] == schedule.patience
             if checkpoint and (finished or time.monotonic() - saved >= checkpoint_seconds):
                 checkpoint.save({"learner": learner.state(), "rows": rows, "best": best, "step": step})

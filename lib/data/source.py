@@ -43,6 +43,9 @@ DATASETS = {
         "chest",
         "images CC BY-NC-SA, CC BY or CC BY-SA, see sources.csv; masks CC BY 4.0",
     ),
+    "decathlon": Dataset("Decathlon", "decathlon", "volumes", "Antonelli et al. 2022, CC BY-SA 4.0"),
+    "pancreas_ct": Dataset("Pancreas-CT", "pancreas-ct", "pancreas", "Roth et al. 2016, TCIA, CC BY 3.0"),
+    "ultrasound": Dataset("Fetal ultrasound", "ultrasound", "ultrasound", "your own"),
 }
 
 
