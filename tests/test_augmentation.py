@@ -1,4 +1,4 @@
-"""Rotations against torch.rot90 and SciPy, and the angles that are drawn."""
+"""Rotations and other maps of the plane against torch.rot90 and SciPy, and what is drawn at random."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import affine_transform
 
-from lib.augmentation import angles, rotate
+from lib.augmentation import affine, angles, rotate, warp
 
 QUARTER = math.pi / 2
 
@@ -131,3 +131,102 @@ def test_angles_depend_on_the_generator_alone():
     torch.manual_seed(2)
     assert torch.equal(drawn(0), first)
     assert not torch.equal(drawn(1), first)
+
+
+# ------------------------------------------------------------------------------------------------- maps of the plane
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("shape", [(7, 12), (12, 7), (9, 4, 5), (1, 6)])
+def test_flips_and_shifts_by_pixels(shape, mode, rng):
+    """x is the column and y the row; a shift is a part of the width or of the height."""
+    h, w = shape[:2]
+    x = torch.randn(2, 3, *shape, generator=rng)
+
+    def check(rows, expected):
+        torch.testing.assert_close(warp(x, torch.tensor([rows, rows]), mode), expected, rtol=0, atol=2e-5)
+
+    check([[1.0, 0, 0], [0, 1, 0]], x)
+    check([[-1.0, 0, 0], [0, 1, 0]], x.flip(3))
+    check([[1.0, 0, 0], [0, -1, 0]], x.flip(2))
+    right, below = (torch.arange(n).add(k).clamp(max=n - 1) for n, k in ((w, 2), (h, 3)))
+    check([[1, 0, 2 / w], [0, 1, 0]], x[:, :, :, right])  # shows what was two columns further right
+    check([[1, 0, 0], [0, 1, 3 / h]], x[:, :, below])
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("shape", [(21, 34), (30, 17), (19, 26, 3)])
+def test_warp_is_scipys(shape, order, rng):
+    """Random maps, on images that are not square and on volumes slice by slice; nearest up to ties."""
+    h, w = shape[:2]
+    x, by = torch.rand(6, 2, *shape, generator=rng), affine(6, rng, rotation=60)
+    ours = warp(x, by, "bilinear" if order else "nearest").numpy()
+    size, centre = np.array([h, w]), np.array([h - 1, w - 1]) / 2
+    for item, c in np.ndindex(6, 2):
+        matrix = by[item].double().numpy()[::-1, [1, 0, 2]]
+        linear, shift = matrix[:, :2], matrix[:, 2] * size  # (row, column), pixels
+        offset = centre + shift - linear @ centre
+        slices = x[item, c].double().numpy().reshape(h, w, -1)
+        for z in range(slices.shape[2]):
+            expected = affine_transform(slices[..., z], linear, offset, order=order, mode="nearest")
+            different = np.abs(ours[item, c].reshape(h, w, -1)[..., z] - expected) > 1e-4
+            assert different.mean() <= (0 if order else 0.005)
+
+
+def test_slices_of_a_volume_move_alike(rng):
+    x, by = torch.rand(3, 2, 10, 14, 4, generator=rng), affine(3, rng)
+    together = warp(x, by)
+    assert together.shape == x.shape
+    for z in range(4):
+        torch.testing.assert_close(together[..., z], warp(x[..., z], by), rtol=0, atol=1e-6)
+    for item in range(3):
+        torch.testing.assert_close(warp(x[item : item + 1], by[item : item + 1])[0], together[item])
+
+
+def test_labels_stay_labels(rng):
+    labels = torch.randint(5, (4, 1, 15, 22, 3), generator=rng).float() * 51
+    moved = warp(labels, affine(4, rng), "nearest")
+    assert set(moved.unique().tolist()) == {0, 51, 102, 153, 204}
+    assert (moved != labels).any()
+
+
+def test_nothing_moves_where_nothing_may(rng):
+    still = affine(5, rng, rotation=0, shift=0, zoom=(1, 1), flips=(0, 0))
+    assert torch.equal(still, torch.eye(2, 3).expand(5, -1, -1))
+    x = torch.rand(5, 1, 13, 22, 3, generator=rng)
+    assert torch.equal(warp(x, still, "nearest"), x)
+    torch.testing.assert_close(warp(x, still), x, rtol=0, atol=1e-5)
+
+
+def test_affine_maps_fill_their_ranges(rng):
+    """Each map taken apart again: columns are the turned axes times their zoom, negative where flipped."""
+    drawn = affine(20_000, rng, 30, 0.2, (0.5, 0.9), flips=(0.25, 0.75)).double().numpy()
+    zoom = np.linalg.norm(drawn[:, :, :2], axis=1)  # (N, 2), of x and of y
+    turned = np.degrees(np.arctan2(-drawn[:, 1, 0], drawn[:, 0, 0]))
+    columns = np.abs(turned) > 90  # at most 30 degrees are turned
+    rows = (np.linalg.det(drawn[:, :, :2]) < 0) != columns
+    turned = (turned + 90) % 180 - 90
+    np.testing.assert_allclose((drawn[:, :, 0] * drawn[:, :, 1]).sum(1), 0, atol=1e-6)  # no shear
+    assert (rows.mean(), columns.mean()) == pytest.approx((0.25, 0.75), abs=0.015)
+    for values, low, high in [
+        *[(values, 0.5, 0.9) for values in zoom.T],
+        *[(values, -0.2, 0.2) for values in drawn[:, :, 2].T],
+        (turned, -30, 30),
+    ]:
+        inside = (values - low) / (high - low)
+        assert -1e-5 < inside.min() < 0.001 < 0.999 < inside.max() < 1 + 1e-5
+        assert (inside.mean(), inside.std()) == pytest.approx((0.5, 12**-0.5), abs=0.01)
+    independent = np.corrcoef([*zoom.T, *drawn[:, :, 2].T, turned, rows, columns])
+    assert np.abs(independent - np.eye(7)).max() < 0.04
+
+
+def test_affine_maps_depend_on_the_generator_alone():
+    def drawn(seed):
+        return affine(6, torch.Generator().manual_seed(seed))
+
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = drawn(0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(drawn(0), first)
+    assert not torch.isclose(drawn(1), first).any()

@@ -60,36 +60,42 @@ def test_one_logit_is_two_class_logits(rng):
 # --------------------------------------------------------------------------------------------------------------- Dice
 
 
+@pytest.mark.parametrize("background", [False, True])
 @pytest.mark.parametrize("epsilon", [1e-5, 1.0])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_dice_is_monais(shape, epsilon, rng):
+def test_dice_is_monais(shape, epsilon, background, rng):
     logits, labels = case(shape, rng)
     labels[0] = labels[0].clamp(max=shape[1] - 2)  # one class absent from one image
-    monai = DiceLoss(False, to_onehot_y=True, softmax=True, smooth_nr=epsilon, smooth_dr=epsilon)
-    torch.testing.assert_close(dice_loss(logits, labels, epsilon), monai(logits, labels[:, None]), rtol=1e-5, atol=1e-6)
+    monai = DiceLoss(background, to_onehot_y=True, softmax=True, smooth_nr=epsilon, smooth_dr=epsilon)
+    expected = monai(logits, labels[:, None])
+    torch.testing.assert_close(dice_loss(logits, labels, epsilon, background), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_dice_gradients_are_those_of_finite_differences(rng):
+@pytest.mark.parametrize(("background", "inside"), [(False, 1), (True, 1), (False, 2), (True, 2)])
+def test_dice_gradients_are_those_of_finite_differences(background, inside, rng):
+    """Epsilon beside the factor 2 or, as released, inside it, where it counts twice."""
     logits, labels = case((2, 3, 4, 3), rng)
 
     def reference(array):
         p, losses = softmax(array), []
-        for b, c in np.ndindex(2, 2):
-            t = labels[b].numpy() == c + 1
-            losses.append(1 - (2 * p[b, c + 1][t].sum() + 1e-5) / (p[b, c + 1].sum() + t.sum() + 1e-5))
+        for c, b in list(np.ndindex(3, 2))[0 if background else 2 :]:
+            t = labels[b].numpy() == c
+            losses.append(1 - (2 * p[b, c][t].sum() + inside * 0.1) / (p[b, c].sum() + t.sum() + 0.1))
         return np.mean(losses)
 
-    expected = slopes(reference, logits.double().numpy())
-    loss = dice_loss(logits.requires_grad_(), labels)
+    array = logits.double().numpy()
+    loss = dice_loss(logits.requires_grad_(), labels, 0.1, background, as_released=inside == 2)
     loss.backward()
-    assert loss.item() == pytest.approx(reference(logits.detach().double().numpy()), rel=1e-5)
-    np.testing.assert_allclose(logits.grad, expected, rtol=1e-3, atol=1e-6)
+    assert loss.item() == pytest.approx(reference(array), rel=1e-5)
+    np.testing.assert_allclose(logits.grad, slopes(reference, array), rtol=1e-3, atol=1e-6)
 
 
 def test_an_absent_class_predicted_absent_costs_nothing():
-    logits = torch.zeros(2, 3, 4, 4)
+    logits, labels = torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long)
     logits[:, 0] = 200.0
-    assert dice_loss(logits, torch.zeros(2, 4, 4, dtype=torch.long)) == 0
+    assert dice_loss(logits, labels) == dice_loss(logits, labels, background=True) == 0
+    assert dice_loss(logits, labels, 0.01, as_released=True) == -1  # the scores of both are 2, as released
+    assert dice_loss(logits, labels, 0.01, True, True) == pytest.approx(1 - (2 * 16.01 / 32.01 + 2 + 2) / 3)
 
 
 def test_a_perfect_and_a_wrong_prediction():
@@ -108,7 +114,7 @@ def test_dice_is_never_below_0_or_above_1(rng):
         labels = labels.clamp(max=trial % (classes + 1))  # in turn: all empty, one class only, ..
         if trial % 3 == 0:  # nearly or exactly right
             logits += 10.0 ** (trial % 5) * torch.nn.functional.one_hot(labels, classes + 1).movedim(-1, 1)
-        assert 0 <= dice_loss(logits, labels) <= 1
+        assert 0 <= dice_loss(logits, labels, background=trial % 2 == 1) <= 1
 
 
 # -------------------------------------------------------------------------------------------------------------- focal

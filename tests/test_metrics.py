@@ -1,4 +1,4 @@
-"""Dice against MONAI, SciPy and counts by hand."""
+"""Dice, precision and recall against MONAI, SciPy, scikit-learn and counts by hand."""
 
 import warnings
 
@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.spatial import distance
 from scipy.special import softmax
+from sklearn.metrics import precision_score, recall_score
 
-from lib.metrics import dice, pooled_soft_dice, soft_dice
+from lib.metrics import dice, pooled_soft_dice, precision_and_recall, soft_dice
 
 with warnings.catch_warnings():  # MONAI's imports use what its dependencies have deprecated
     warnings.simplefilter("ignore")
@@ -81,6 +82,39 @@ def test_numbers_of_volumes_are_names(rng):
 def test_without_volumes_each_item_is_one(rng):
     prediction, labels = pair((5, 4, 5), 3, rng)
     assert torch.equal(dice(prediction, labels, 3), dice(prediction, labels, 3, torch.arange(5)))
+
+
+@pytest.mark.parametrize("shape", [(40, 3, 4), (25, 1, 2), (15, 3, 2, 5)])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_precision_and_recall_are_scikit_learns(classes, shape, rng):
+    """Per item and class; scikit-learn is told what to say where it would divide by 0, item by item."""
+    prediction, labels = pair(shape, classes, rng)
+    ours = precision_and_recall(prediction, labels, classes)
+    assert {(part.dtype, part.shape) for part in ours} == {(torch.float64, (shape[0], classes - 1))}
+    absent = []
+    for item, c in np.ndindex(shape[0], classes - 1):
+        p, t = (part[item].numpy().ravel() == c + 1 for part in (prediction, labels))
+        absent.append(not p.any() and not t.any())
+        for score, values in zip((precision_score, recall_score), ours, strict=True):
+            assert values[item, c] == pytest.approx(score(t, p, zero_division=float(absent[-1])), abs=1e-12)
+    assert 0 < sum(absent) < len(absent) / 2
+    assert not torch.equal(*ours)
+
+
+def test_precision_and_recall_of_absent_classes():
+    """Absent from both, from the labels only, from the prediction only; half found, and half right."""
+    prediction = torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0]])
+    labels = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]])
+    precision, recall = precision_and_recall(prediction, labels, 2)
+    assert precision[:, 0].tolist() == [1, 0, 0, 1, 0.5]
+    assert recall[:, 0].tolist() == [1, 0, 0, 0.5, 1]
+
+
+def test_dice_is_the_harmonic_mean_of_precision_and_recall(rng):
+    prediction, labels = pair((30, 5, 6), 4, rng)
+    precision, recall = precision_and_recall(prediction, labels, 4)
+    expected = 2 * precision * recall / (precision + recall).clamp(min=1e-9)
+    torch.testing.assert_close(dice(prediction, labels, 4), expected)
 
 
 def test_soft_dice(rng):

@@ -169,7 +169,7 @@ def test_printed_table(capsys, monkeypatch):
     printed = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed]
     assert cells[0] == ["network", "ours", "paper"]
-    assert len(cells) == 2 + 7 + 7 + 4 + 7 == 2 + len(rows)
+    assert len(cells) == 2 + 7 + 7 + 4 + 7 + 19 == 2 + len(rows)
     assert ["CLEVR-Seg, inside", "97,505", "97,505"] in cells
     assert ["ACDC U-Net, baseline", "34,528,004", ""] in cells
     assert all(ours == paper for _, ours, paper in cells[2:] if paper)

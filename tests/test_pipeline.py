@@ -141,9 +141,10 @@ def test_no_parameter_has_a_name_that_dvc_leaves_out_of_the_key_of_its_run_cache
 def test_no_two_choices_of_data_share_a_folder():
     switches = yaml.safe_load((ROOT / "params.yaml").read_text())
     suffix = {source["name"]: source["suffix"] for source in switches["sources"].values()}
-    words = [params.SWITCHES[name][1] for name in ("clevr_seg", "acdc", "chest")]  # the order in dvc.yaml
-    folders = ["".join(suffix[word] for word in choice) for choice in product(*words)]
-    assert len(set(folders)) == len(folders)
+    for switches_of in (("clevr_seg", "acdc", "chest"), ("volumes", "pancreas", "ultrasound")):  # the order in dvc.yaml
+        words = [params.SWITCHES[name][1] for name in switches_of]
+        folders = ["".join(suffix[word] for word in choice) for choice in product(*words)]
+        assert len(set(folders)) == len(folders)
 
 
 def test_lock_project_and_conda_environment_agree():

@@ -37,7 +37,7 @@ def test_read_is_what_was_written(path, model):
     assert list(again.state_dict()) == list(model.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
     x, z = torch.rand(2, 1, 16, 16), torch.rand(2, 2)
-    assert torch.equal(again(x, z), model.eval()(x, z))
+    torch.testing.assert_close(again(x, z), model.eval()(x, z), rtol=1e-5, atol=1e-6)  # convolutions round by layout
 
 
 def test_safetensors_reads_it_too(path, model):

@@ -5,6 +5,7 @@ import pandas as pd
 from lib.methods import ARMS, METHOD_NAMES, POSITION_ARMS
 from lib.models import parameters
 from lib.models.arms import acdc_network, clevr_network
+from lib.models.gates_arms import plane_network, volume_network
 from lib.models.position_arms import position_network
 from lib.models.sdnet.discriminator import MaskDiscriminator
 from lib.models.sdnet.network import SDNet
@@ -25,6 +26,17 @@ EXPECTED = {
     "SDNet, segmentor": 42_116,
     "SDNet, decoder": 6_409,
     "SDNet, mask discriminator": 11_346_881,
+    "3D U-Net": 5_888_004,
+    "3D U-Net, 6.44 M": 6_444_328,
+    "3D U-Net, 10.40 M": 10_403_190,
+    "Attention U-Net, gated by the decoder": 6_473_322,
+    "Attention U-Net, gated by the centre": 6_411_498,
+    "Sononet-8": 162_954,
+    "Sononet-16": 647_914,
+    "Sononet-32": 2_583_978,
+    "AG-Sononet-8, mean": 177_068,
+    "AG-Sononet-16, mean": 700_716,
+    "AG-Sononet-32, mean": 2_787_884,
 }
 
 
@@ -44,7 +56,20 @@ def networks() -> dict[str, int]:
         "SDNet, mask discriminator": MaskDiscriminator(),
         "SDNet, area regressor": AreaRegressor(),
     }
-    return {name: parameters(model) for name, model in (clevr | acdc | position | sdnet).items()}
+    gates = {
+        "3D U-Net": volume_network("unet", 3, 4),
+        "3D U-Net, 6.44 M": volume_network("unet", 3, 3.82),
+        "3D U-Net, 10.40 M": volume_network("unet", 3, 3),
+        "Attention U-Net, gated by the decoder": volume_network("attention", 3, 4),
+        "Attention U-Net, gated by the centre": volume_network("attention", 3, 4, gating="centre"),
+        "Attention U-Net, asked by channels": volume_network("asked_attention", 3, 4),
+        "INSIDE U-Net, asked by facts": volume_network("asked_inside", 3, 4),
+    }
+    for width in (8, 16, 32):
+        gates[f"Sononet-{width}"] = plane_network("sononet", 14, 64 / width)
+        for how in ("mean", "deep_supervision", "fine_tuned"):
+            gates[f"AG-Sononet-{width}, {how}"] = plane_network("ag_sononet", 14, 64 / width, aggregation=how)
+    return {name: parameters(model) for name, model in (clevr | acdc | position | sdnet | gates).items()}
 
 
 def table() -> pd.DataFrame:
