@@ -5,6 +5,7 @@ import io
 import json
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -43,7 +44,8 @@ class Checkpoint:
                 continue
             digest, _, content = path.read_bytes().partition(b"\n")
             if hashlib.sha256(content).hexdigest().encode() == digest:
-                return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+                with suppress(Exception):  # torch's, of what is not ours: it loads tensors and plain values only
+                    return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
             warnings.warn(f"{paths.shown(path)}: damaged checkpoint passed over; its steps are run again", stacklevel=2)
             path.unlink()  # lest the next `save` put it in the place of the good one before it
         return None

@@ -18,6 +18,7 @@ decides.
 """
 
 import ast
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -31,31 +32,43 @@ FIELDS = {"id": str, "claim": str, "source": str, "paper": str, "table": str, "e
 TESTS = ("wilcoxon", "none")
 LEVEL = 0.05
 
+_ARITHMETIC = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Name, ast.Constant, ast.operator, ast.unaryop, ast.Load)
+
 
 def read(path: Path) -> dict:
     """The claims file at `path`: {"claims": [...], "tables": the paper's own numbers}; InputError with all faults."""
     content = params.load(path)
-    problems = []
-    for number, claim in enumerate(content.get("claims") or []):
+    entries, problems = content.get("claims") or [], []
+    if not isinstance(entries, list):
+        problems.append(f"{path.name}: claims are no list; write `claims:` and below it `- id: ..` and so on")
+        entries = []
+    for number, claim in enumerate(entries):
         if not isinstance(claim, dict):
             problems.append(f"{path.name}, claim {number}: no fields; write `id: ..` and so on, as in the other claims")
             continue
         name = f"{path.name}, claim {claim.get('id', number)}"
         problems += [
-            f"{name}: field {f} is missing or no text" for f, t in FIELDS.items() if type(claim.get(f)) is not t
+            f"{name}: field {f} is missing or no text; add it" for f, t in FIELDS.items() if type(claim.get(f)) is not t
         ]
-        problems += [f"{name}: unknown field {field}" for field in claim.keys() - FIELDS.keys() - {"above"}]
-        if not isinstance(claim.get("above"), (int, float)):
-            problems.append(f"{name}: field above is missing or no number")
+        problems += [f"{name}: unknown field {field}; remove it" for field in claim.keys() - FIELDS.keys() - {"above"}]
+        if not (isinstance(above := claim.get("above"), (int, float)) and abs(above) < math.inf):  # nor NaN
+            problems.append(f"{name}: field above is missing or no number; add it")
         if claim.get("test") not in TESTS:
             problems.append(f"{name}: test {claim.get('test')!r} is unknown; choose one of {', '.join(TESTS)}")
-        try:
-            ast.parse(str(claim.get("expression", "0")), mode="eval")
-        except SyntaxError:
-            wrong = f"expression {claim['expression']!r} is no expression"
+        if not _is_arithmetic(str(claim.get("expression", "0"))):
+            wrong = f"expression {str(claim['expression'])[:80]!r} is no expression"
             problems.append(f"{name}: {wrong}; write one over the table's columns")
     raise_all(problems)
     return content
+
+
+def _is_arithmetic(expression: str) -> bool:
+    """Whether it is Python that calculates with columns and calls nothing, so that pandas may evaluate it."""
+    try:
+        nodes = list(ast.walk(ast.parse(expression, mode="eval")))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # ValueError: NUL; the last two: nested too deep
+        return False
+    return all(isinstance(node, _ARITHMETIC) for node in nodes)
 
 
 def evaluate(claim: dict, table: pd.DataFrame) -> dict:

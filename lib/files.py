@@ -6,10 +6,25 @@ import os
 import tempfile
 from pathlib import Path
 
+from lib import paths
+from lib.errors import InputError
+
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` atomically: a temporary file in the same folder, flushed to disk, then renamed."""
+    """Write `content` to `path` atomically: a temporary file in the same folder, flushed to disk, then renamed.
+
+    Raises:
+        InputError: the disk is full, the folder is read-only, or whatever else the system says; `path` is as it was.
+    """
     path = Path(path)
+    try:
+        _write(path, content)
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror or error})"
+        raise InputError(f"{paths.shown(path)}: {problem}; what was there is left; mend that and run again") from None
+
+
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -1,7 +1,8 @@
 """Notebooks in a normal form, so that only their content counts, and their parameters.
 
 `python -m lib.notebooks` writes the normal form of every notebook below `notebooks/` to `build/notebooks/`, which is
-what the pipeline runs: opening a notebook and running it by hand makes no result stale.
+what the pipeline runs: opening a notebook and running it by hand makes no result stale. With it goes the sha256 of
+every module of `lib` that the notebook uses: a stage is stale where, and only where, code of its own was changed.
 """
 
 import ast
@@ -12,9 +13,10 @@ from pathlib import Path
 sys.modules.setdefault("rfc3987_syntax", None)
 import nbformat  # noqa: E402
 
-from lib import files, paths  # noqa: E402
+from lib import files, imports, paths  # noqa: E402
 from lib.errors import InputError  # noqa: E402
 
+RUNNER = ("lib/execution.py", "lib/kernel.py", "lib/notebooks.py")  # what makes an executed notebook, whatever is in it
 METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 
 
@@ -61,8 +63,11 @@ def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise InputError(f"{name}: {len(cells)} cells are tagged 'parameters'; tag exactly one")
-    defaults = {}
-    for line in ast.parse(cells[0].source).body:
+    try:
+        lines, defaults = ast.parse(cells[0].source).body, {}
+    except (SyntaxError, RecursionError, MemoryError):  # the last two where it is nested too deep
+        raise InputError(f"{name}: parameters cell is not Python; write `name = literal` in each line") from None
+    for line in lines:
         try:
             defaults[line.targets[0].id] = ast.literal_eval(line.value)
         except (AttributeError, ValueError):
@@ -71,11 +76,15 @@ def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
 
 
 def strip_all() -> None:
-    """Write every notebook of the repository, normalised and without outputs, below `build/notebooks/`."""
+    """Write every notebook below `build/notebooks/`: normalised, without outputs, with the sha256 of its code."""
     source = paths.at("notebooks")
     for path in sorted(source.rglob("*.ipynb")):
         if ".ipynb_checkpoints" not in path.parts:
-            write(normalise(read(path)), paths.at("build/notebooks") / path.relative_to(source))
+            notebook = normalise(read(path))
+            code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+            used = sorted({*imports.modules(code), *RUNNER})
+            notebook.metadata["code"] = {file: files.sha256(paths.at(file)) for file in used}
+            write(notebook, paths.at("build/notebooks") / path.relative_to(source))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from lib.errors import InputError, raise_all
 
 SCALES = ("smoke", "demo", "paper")
 REFERENCE = "paper"  # the file whose keys and types the others must have
+_MOST = 100_000  # values of a file
 SWITCHES = {  # name -> (path in params.yaml, words)
     "scale": (("scale",), SCALES),
     "acdc": (("data", "acdc"), ("synthetic", "real")),
@@ -31,14 +32,25 @@ def load(path: Path) -> dict:
     """A YAML file as a dictionary; InputError in one line if it is missing or no such thing."""
     try:
         content = yaml.safe_load(path.read_text())
+        if _is_endless(content):
+            raise InputError(f"{paths.shown(path)}: aliases within aliases, without end; restore it from git")
     except FileNotFoundError:
         raise InputError(f"{paths.shown(path)}: no such file; restore it from git") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date that is none
         where = " ".join(str(error).split())
         raise InputError(f"{paths.shown(path)}: not valid YAML ({where}); mend the line named") from None
     if not isinstance(content, dict):
         raise InputError(f"{paths.shown(path)}: expected `key: value` lines; restore it from git")
     return content
+
+
+def _is_endless(content: object) -> bool:
+    """Whether aliases make more of a file than anyone writes: a few lines can stand for any number of values."""
+    seen, open_ = 0, [content]
+    while open_ and seen + len(open_) <= _MOST:
+        value, seen = open_.pop(), seen + 1
+        open_ += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(open_)
 
 
 def same_kind(value: object, reference: object) -> bool:

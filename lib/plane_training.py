@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from lib import augmentation
 from lib.data.examples import normalise
 from lib.models.sononet import AGGREGATIONS, probabilities
-from lib.training import Schedule
+from lib.training import Learner, Schedule
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def predict(model: nn.Module, images: Tensor, batch: int = 256) -> Tensor:
 
 
 @dataclass
-class Classifying:
-    """A `lib.training.Learner`.
+class Classifying(Learner):
+    """One classifier of frames.
 
     Args:
         model: from `lib.models.sononet`, made by `lib.training.build`.
@@ -75,7 +75,7 @@ class Classifying:
     schedule: Schedule
     seed: int
     readings: Readings = field(default_factory=Readings)
-    measure: str = "f1"
+    measure = "f1"
 
     def __post_init__(self):
         self.optimiser = torch.optim.SGD(
@@ -124,16 +124,3 @@ class Classifying:
         images, planes = self.validation
         found = predict(self.model, images).argmax(1).numpy()
         return float(f1_score(planes, found, average="macro", zero_division=0))
-
-    def weights(self) -> dict:
-        return self.model.state_dict()
-
-    def keep(self, weights: dict) -> None:
-        self.model.load_state_dict(weights)
-
-    def state(self) -> dict:
-        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
-
-    def resume(self, state: dict) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])

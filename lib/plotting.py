@@ -1,6 +1,7 @@
 """One look for every figure: print-ready, colour-blind safe, the same colour for a method everywhere."""
 
 import io
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -114,19 +115,26 @@ def show_attention(axes: np.ndarray, maps: np.ndarray, titles: list[str], top: f
     axes[0].figure.colorbar(shown, ax=list(axes), label="attention", fraction=0.05, pad=0.02)
 
 
+def structure_colours(structures: tuple[str, ...]) -> dict[str, tuple[float, float, float]]:
+    """The colour of each structure: its own or, of structures that no chapter has, those that are left, in turn."""
+    own = [STRUCTURE_COLOURS[name] for name in structures if name in STRUCTURE_COLOURS]
+    left = cycle([colour for colour in _PALETTE if colour not in own])
+    return {name: STRUCTURE_COLOURS.get(name) or next(left) for name in structures}
+
+
 def overlay(
     ax: plt.Axes, image: np.ndarray, labels: np.ndarray, title: str = "", structures: tuple[str, ...] = STRUCTURES
 ) -> None:
     """A grey image (H, W) with labels (H, W), from 1 in the order of `structures`, laid over it in their colours."""
     show(ax, image, title)
     shown = np.ma.masked_equal(labels, 0)
-    colours = ListedColormap([STRUCTURE_COLOURS[name] for name in structures])
+    colours = ListedColormap(list(structure_colours(structures).values()))
     ax.imshow(shown, cmap=colours, vmin=1, vmax=len(structures), alpha=0.55)
 
 
 def structure_legend(figure, structures: tuple[str, ...] = STRUCTURES) -> None:
     """Name the colours of the structures, below a figure or subfigure."""
-    patches = [Patch(color=STRUCTURE_COLOURS[name], label=name) for name in structures]
+    patches = [Patch(color=colour, label=name) for name, colour in structure_colours(structures).items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 4), frameon=False)
 
 

@@ -2,22 +2,22 @@
 
 Every notebook of the pipeline runs through it, here or on a cluster. It refuses unknown parameters and wrong types
 before anything starts, shows live progress in the terminal, and writes an executed notebook that is the same, byte for
-byte, from run to run. It ends with 0 if all cells ran, with 1 and one line for each problem if not.
+byte, from run to run. It ends with 0 if all cells ran, with 1 and one line for each problem if not, and with 75 if it
+was asked to end (SIGTERM, or SIGUSR1 before a time limit): run it again and training goes on where it was put away.
+
+With WHEREABOUTS_RUN_ON=slurm in the environment the notebook runs as a Slurm job (see `lib.slurm`), else in place.
 """
 
 import argparse
 import os
 import sys
-import tempfile
-import threading
-import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
-from lib import notebooks, params, paths, progress
+from lib import notebooks, params, paths, slurm
 from lib.errors import InputError, raise_all
+from lib.execution import INTERRUPTED, execute
 
 
 def collect(pairs: list[str], sources: list[str]) -> dict[str, object]:
@@ -52,74 +52,6 @@ def check(values: dict, defaults: dict, notebook: str) -> None:
     raise_all(problems)
 
 
-@contextmanager
-def progress_shown():
-    """Copy what the kernel's progress bars write to this process's standard error; yields a folder for this run."""
-    with tempfile.TemporaryDirectory() as folder:
-        pipe = os.path.join(folder, "progress")
-        os.mkfifo(pipe)
-        descriptor = os.open(pipe, os.O_RDWR)  # held open for writing too, so that reading never ends early
-
-        def copy() -> None:
-            content = b""
-            while not content.endswith(b"\0"):
-                content = os.read(descriptor, 65536)
-                os.write(2, content.rstrip(b"\0"))
-
-        reader = threading.Thread(target=copy, daemon=True)
-        reader.start()
-        os.environ[progress.CHANNEL] = pipe
-        try:
-            yield folder
-        finally:
-            del os.environ[progress.CHANNEL]
-            os.write(descriptor, b"\0")
-            reader.join(timeout=1)
-            os.close(descriptor)
-
-
-def execute(notebook: Path, output: Path, values: dict) -> list[str]:
-    """Run `notebook` with `values`, write it normalised to `output`, and return its problems, none if it ran through.
-
-    The file at `output` is there after a failure too, with the traceback, for reading.
-    """
-    import papermill
-    from traitlets.config import Config
-
-    raw = output.with_name(f".{output.name}.running")
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    problems = []
-    try:
-        with progress_shown() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            papermill.execute_notebook(
-                notebook,
-                raw,
-                parameters=values,
-                kernel_name="python3",
-                language="python",
-                cwd=str(paths.ROOT),
-                progress_bar=False,
-                autosave_cell_every=0,
-                start_timeout=300,
-                # no TCP port: others may share the node
-                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}}),
-            )
-    except papermill.PapermillExecutionError as error:
-        if error.ename == "InputError":
-            problems = error.evalue.splitlines()
-        else:
-            problems = [f"{paths.shown(output)}: cell {error.exec_count}: {error.ename}: {error.evalue}"]
-    except papermill.exceptions.PapermillException as error:
-        problems = [f"{paths.shown(output)}: {error}"]
-    except RuntimeError as error:  # nbclient's DeadKernelError
-        problems = [f"{paths.shown(output)}: {error}; if memory ran out, choose a smaller batch or scale"]
-    if raw.exists():
-        notebooks.write(notebooks.normalise(notebooks.read(raw), outputs=True), output)
-        raw.unlink()
-    return problems
-
-
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path)
@@ -132,12 +64,14 @@ def main(arguments: list[str]) -> int:
         source = paths.at(options.notebook)
         values = collect(options.pairs, options.sources)
         check(values, notebooks.parameters(notebooks.read(source), paths.shown(source)), paths.shown(source))
-        problems = execute(source, paths.at(options.output), values)
-    except InputError as error:
-        problems = error.problems
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    return 1 if problems else 0
+        if slurm.wanted():
+            return slurm.submit(arguments, paths.shown(source))
+        code = execute(source, paths.at(options.output), values)
+    except (InputError, OSError) as error:  # of the second, the place for temporary files is full, say
+        for problem in getattr(error, "problems", [error]):
+            print(f"error: {problem}", file=sys.stderr)
+        code = 1
+    return slurm.finish(code, again=code == INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from lib.sdnet_losses import (
     masks,
     segmentation_loss,
 )
-from lib.training import Schedule, batch_indices, predict, validation_dice
+from lib.training import Learner, Schedule, batch_indices, predict, validation_dice
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Readings:
 
 
 @dataclass
-class SemiSupervised:
-    """A `lib.training.Learner`.
+class SemiSupervised(Learner):
+    """Segmentation network and discriminator, trained in turn.
 
     Args:
         model: `SDNet`, or a network image -> class logits; made by `lib.training.build`.
@@ -95,7 +95,6 @@ class SemiSupervised:
     drawn: Examples | None = None
     weights_of: Weights = field(default_factory=Weights)
     readings: Readings = field(default_factory=Readings)
-    measure: str = "dice"
 
     def __post_init__(self):
         plain = self.discriminator is None and not isinstance(self.model, SDNet)
@@ -197,12 +196,6 @@ class SemiSupervised:
 
     def score(self) -> float:
         return validation_dice(self.model, self.validation, self.classes)
-
-    def weights(self) -> dict:
-        return self.model.state_dict()
-
-    def keep(self, weights: dict) -> None:
-        self.model.load_state_dict(weights)
 
     def state(self) -> dict:
         parts = [part.state_dict() for part in self.parts()]

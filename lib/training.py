@@ -14,16 +14,17 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lib import metrics, progress
+from lib import interruption, metrics, progress
 from lib.checkpoints import Checkpoint
 from lib.data.examples import Examples
+from lib.interruption import Interrupted
 from lib.losses import binary_logits
 
 R, T = TypeVar("R"), TypeVar("T")
@@ -104,32 +105,41 @@ def predict(model: nn.Module, examples: Examples, batch: int = 32) -> Tensor:
     return torch.cat([predict_logits(model, examples[part], batch).argmax(1).byte() for part in parts])
 
 
-class Learner(Protocol):
+class Learner:
     """What `run` trains: something that takes steps, can be scored, and can be put away and taken up again."""
 
-    measure: str  # what `score` returns, as a column is called: "dice"
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    measure = "dice"  # what `score` returns, as a column is called
 
     def step(self, number: int) -> Tensor:
         """Training step `number`, from 0: update the weights; returns the loss, detached."""
+        raise NotImplementedError
 
     def score(self) -> float:
         """How good the weights are on the validation set, in [0, 1]."""
+        raise NotImplementedError
 
     def weights(self) -> dict:
         """What is kept where the score is best, by reference."""
+        return self.model.state_dict()
 
     def keep(self, weights: dict) -> None:
         """Take up `weights`, as once returned by `weights`."""
+        self.model.load_state_dict(weights)
 
     def state(self) -> dict:
         """All that the next step depends on."""
+        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def resume(self, state: dict) -> None:
         """Go on from `state`."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
 
 
 @dataclass
-class Supervised:
+class Supervised(Learner):
     """One network, one loss, one optimiser; arguments as for `fit`."""
 
     model: nn.Module
@@ -139,7 +149,6 @@ class Supervised:
     schedule: Schedule
     seed: int
     classes: int
-    measure: str = "dice"
 
     def __post_init__(self):
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.schedule.learning_rate)
@@ -156,19 +165,6 @@ class Supervised:
 
     def score(self) -> float:
         return validation_dice(self.model, self.validation, self.classes)
-
-    def weights(self) -> dict:
-        return self.model.state_dict()
-
-    def keep(self, weights: dict) -> None:
-        self.model.load_state_dict(weights)
-
-    def state(self) -> dict:
-        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
-
-    def resume(self, state: dict) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
 
 
 def validation_dice(model: nn.Module, validation: Examples, classes: int) -> float:
@@ -190,9 +186,18 @@ def run(
     if checkpoint and (state := checkpoint.load()):
         learner.resume(state["learner"])
         rows, best, step = state["rows"], state["best"], state["step"]
+        losses = [torch.tensor(loss, device=device()) for loss in state["losses"]]
+
+    def put_away() -> None:
+        values = [loss.item() for loss in losses]
+        state = {"learner": learner.state(), "rows": rows, "best": best, "step": step, "losses": values}
+        checkpoint.save(state)
 
     with progress.bar(total=schedule.steps, initial=step, desc=title, unit="step") as bar:
         while step < schedule.steps and best["age"] < schedule.patience:
+            if checkpoint and interruption.asked():
+                put_away()
+                raise Interrupted(f"after {step} of {schedule.steps} steps")
             losses.append(learner.step(step))
             step += 1
             bar.update()
@@ -213,7 +218,7 @@ def run(
             bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
             finished = step == schedule.steps or best["age"] == schedule.patience
             if checkpoint and (finished or time.monotonic() - saved >= checkpoint_seconds):
-                checkpoint.save({"learner": learner.state(), "rows": rows, "best": best, "step": step})
+                put_away()
                 saved = time.monotonic()
 
     learner.keep(best["weights"])
@@ -250,6 +255,7 @@ def fit(
 
     Raises:
         FloatingPointError: the loss is no longer finite.
+        Interrupted: the runner wants to end; the checkpoint has all that is needed to go on.
     """
     learner = Supervised(model, training, validation, loss, schedule, seed, classes)
     return run(learner, schedule, checkpoint, checkpoint_seconds, title)
@@ -264,7 +270,8 @@ def side_by_side(train: Callable[[R], T], runs: list[R]) -> dict[R, T]:
     """
     if device().type != "cpu":
         return {run: train(run) for run in runs}
-    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return dict(zip(runs, pool.map(train, runs), strict=True))
 
 

@@ -11,7 +11,7 @@ from lib import augmentation, metrics
 from lib.data.scan import Scan, tensor
 from lib.inference import masks, padded, standardised
 from lib.losses import dice_loss
-from lib.training import Schedule, batch_indices, device
+from lib.training import Learner, Schedule, batch_indices, device
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Readings:
 
 
 @dataclass
-class Segmenting:
-    """A `lib.training.Learner`.
+class Segmenting(Learner):
+    """One segmentation network of volumes.
 
     Args:
         model: from `lib.models.unet3d`, made by `lib.training.build`.
@@ -77,7 +77,6 @@ class Segmenting:
     only: tuple[int, ...] = ()
     asked: bool = False
     snapshots: tuple[int, ...] = ()
-    measure: str = "dice"
 
     def __post_init__(self):
         if self.only and self.asked:
@@ -161,16 +160,9 @@ class Segmenting:
             scores.append(metrics.dice(found[[value - 1 for value in values]].byte(), there.byte(), 2).mean())
         return torch.stack(scores).mean().item()
 
-    def weights(self) -> dict:
-        return self.model.state_dict()
-
-    def keep(self, weights: dict) -> None:
-        self.model.load_state_dict(weights)
-
     def state(self) -> dict:
-        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "kept": self.kept}
+        return super().state() | {"kept": self.kept}
 
     def resume(self, state: dict) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        super().resume(state)
         self.kept = state["kept"]

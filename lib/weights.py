@@ -1,5 +1,6 @@
 """Trained weights as safetensors, with what it takes to build their network again."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,24 +8,47 @@ from pathlib import Path
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from lib import files, paths
 from lib.errors import InputError
 from lib.training import device, keep_freed_memory
 
+REMEDY = "run `dvc repro` to make it again"
 
-def write(path: Path, model: nn.Module, facts: dict) -> None:
+
+def use(network: str, data: dict, **how) -> dict:
+    """What `lib.predict` needs to apply a network to new files; empty if it was not trained on NIfTI volumes.
+
+    Args:
+        network: name of the function that builds it.
+        data: facts of the prepared data that it was trained on.
+        how: what else turns these data into what the network sees, JSON values.
+    """
+    if "input" not in data:
+        return {}
+    return {"network": network, **{key: data[key] for key in ("label", "structures", "input")}, **how}
+
+
+def write(path: Path, model: nn.Module, facts: dict, use: dict | None = None) -> None:
     """Write the weights of `model` to `path`.
 
     Args:
         path: ends in .safetensors.
         model: made by a function that takes `facts`.
-        facts: keyword arguments of that function, JSON values. They go into one metadata key, since safetensors
-            writes several in random order.
+        use: see `use`.
+        facts: keyword arguments of that function, JSON values. They go into one metadata key, with a sha256 of
+            everything, since safetensors writes several in random order.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    files.write_bytes(path, save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)}))
+    said = {"facts": facts, "use": use or {}}
+    about = said | {"sha256": _digest(tensors, said)}
+    files.write_bytes(path, save(tensors, metadata={"about": json.dumps(about, sort_keys=True)}))
+
+
+def _digest(tensors: dict[str, Tensor], said: dict) -> str:
+    """sha256 of all that a file of weights says: safetensors itself would not notice a changed byte."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode() + save(tensors)).hexdigest()
 
 
 def write_curve(path: Path, curve: pd.DataFrame) -> None:
@@ -38,19 +62,31 @@ def read(path: Path, network: Callable[..., nn.Module]) -> tuple[nn.Module, dict
     Raises:
         InputError: there is no such file, it is damaged, or its tensors are not those of the network.
     """
-    remedy = "run `dvc repro` to make it again"
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads(file.metadata()["facts"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dictionary
-    except FileNotFoundError:
-        raise InputError(f"{paths.shown(path)}: no such file; {remedy}") from None
-    except (SafetensorError, OSError, TypeError, KeyError) as error:
-        raise InputError(f"{paths.shown(path)}: unreadable weights ({error}); delete it and {remedy}") from None
+    tensors, said = _whole(path)
     keep_freed_memory()
-    model = network(**facts)
+    model = network(**said["facts"])
     try:
         model.load_state_dict(tensors)
     except RuntimeError:  # torch names every tensor, on many lines
-        raise InputError(f"{paths.shown(path)}: weights of another network; delete it and {remedy}") from None
-    return model.to(device()).eval(), facts
+        raise InputError(f"{paths.shown(path)}: weights of another network; delete it and {REMEDY}") from None
+    return model.to(device()).eval(), said["facts"]
+
+
+def used(path: Path) -> dict:
+    """What `write` was given as `use`; InputError as from `read`."""
+    return _whole(path)[1]["use"]
+
+
+def _whole(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """The tensors of a file, and what it says of them, once its sha256 is found to be the one that was written."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = json.loads(file.metadata()["about"])
+            digest, tensors = said.pop("sha256"), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{paths.shown(path)}: no such file; {REMEDY}") from None
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{paths.shown(path)}: unreadable weights ({error}); delete it and {REMEDY}") from None
+    if _digest(tensors, said) != digest:
+        raise InputError(f"{paths.shown(path)}: damaged, its sha256 is another; delete it and {REMEDY}")
+    return tensors, said

@@ -82,6 +82,20 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(damage, checkpoint):
     assert len(warned) == 2
 
 
+class Harmful:
+    def __reduce__(self):
+        return open, ("harm", "w")
+
+
+def test_a_checkpoint_of_other_things_than_tensors_is_not_loaded(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint.save(state(1))
+    checkpoint.save({"model": Harmful()})
+    with pytest.warns(UserWarning, match="damaged checkpoint passed over"):
+        assert same(checkpoint.load(), state(1))
+    assert not (tmp_path / "harm").exists()
+
+
 def test_a_failure_while_saving_loses_one_checkpoint_at_most(checkpoint, monkeypatch):
     checkpoint.save(state(1))
 

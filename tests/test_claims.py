@@ -114,13 +114,13 @@ def test_all_faults_at_once(tmp_path):
         claims.read(path)
     assert sorted(error.value.problems) == sorted(
         [
-            "paper.yaml, claim first: field claim is missing or no text",
-            "paper.yaml, claim first: field above is missing or no number",
+            "paper.yaml, claim first: field claim is missing or no text; add it",
+            "paper.yaml, claim first: field above is missing or no number; add it",
             "paper.yaml, claim first: test 't-test' is unknown; choose one of wilcoxon, none",
-            "paper.yaml, claim second: field paper is missing or no text",
-            "paper.yaml, claim second: unknown field abvoe",
-            "paper.yaml, claim second: field above is missing or no number",
-            "paper.yaml, claim 3: field id is missing or no text",
+            "paper.yaml, claim second: field paper is missing or no text; add it",
+            "paper.yaml, claim second: unknown field abvoe; remove it",
+            "paper.yaml, claim second: field above is missing or no number; add it",
+            "paper.yaml, claim 3: field id is missing or no text; add it",
             "paper.yaml, claim 3: expression 'a - ' is no expression; write one over the table's columns",
             "paper.yaml, claim 4: no fields; write `id: ..` and so on, as in the other claims",
         ]

@@ -1,5 +1,6 @@
 """Files that are whole or absent, and the manifest of a data set."""
 
+import errno
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ def test_writes_and_overwrites(content, tmp_path):
 
 
 @pytest.mark.parametrize("failing", ["fsync", "chmod", "replace"])
-@pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_failure_on_the_way_leaves_the_old_content_alone(failing, error, tmp_path, monkeypatch):
     path = tmp_path / "file.txt"
     files.write_text(path, "old")
@@ -34,8 +35,11 @@ def test_a_failure_on_the_way_leaves_the_old_content_alone(failing, error, tmp_p
         raise error
 
     monkeypatch.setattr(os, failing, fail)
-    with pytest.raises(type(error)):
+    with pytest.raises(InputError if isinstance(error, OSError) else KeyboardInterrupt) as caught:
         files.write_text(path, "new " * 10_000)
+    if isinstance(error, OSError):
+        (problem,) = caught.value.problems
+        assert problem.startswith(f"{path}: cannot be written (No space left on device); ")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

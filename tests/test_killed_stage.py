@@ -1,18 +1,27 @@
-"""A stage that is killed and started again, as `dvc repro` would, ends in the same bytes."""
+"""A stage that is killed and started again, as `dvc repro` would, ends in the same bytes.
+
+MOMENTS=30 in the environment kills a training of the demo's size at thirty moments; by default at a few.
+"""
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
+import numpy as np
+import psutil
 import pytest
 
 from lib import paths
 
 pytestmark = pytest.mark.slow
-TRAIN = ["method=all", "seed=[1]", "filters=4", "steps=60", "batch=4", "validate_every=5"]
+MOMENTS = int(os.environ.get("MOMENTS", "3"))
+CHECKPOINTS = paths.at("build/checkpoints")
+TRAIN = ["-f", "params/demo.yaml:inside_train_clevr_seg", "method=inside", "seed=[1, 2]"]
 
 
 def command(notebook, folder, *words):
@@ -36,19 +45,59 @@ def prepared():
     return folder
 
 
-def test_killed_at_several_moments_and_run_again(prepared, tmp_path):
-    def train(out):
-        words = [*TRAIN, f"prepared={prepared}/prepared", f"out={out}"]
-        return command("inside/01_train_clevr_seg", tmp_path, *words)
+@pytest.fixture(scope="module")
+def train(prepared, tmp_path_factory):
+    """What trains into a folder; with the digests of a run that nothing disturbed, and how long that took."""
+    folder = tmp_path_factory.mktemp("killed")
 
-    subprocess.run(train(tmp_path / "whole"), cwd=paths.ROOT, check=True)
-    expected = digests(tmp_path / "whole")
-    assert len(expected) == 14 and {name.split(".")[1] for name in expected} == {"safetensors", "tsv"}
+    def words(out):
+        return command("inside/01_train_clevr_seg", folder, *TRAIN, f"prepared={prepared}/prepared", f"out={out}")
 
-    for seconds in (3, 4, 5):
-        process = subprocess.Popen(train(tmp_path / "killed"), cwd=paths.ROOT, start_new_session=True)
-        time.sleep(seconds)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    subprocess.run(train(tmp_path / "killed"), cwd=paths.ROOT, check=True)
+    start = time.monotonic()
+    subprocess.run(words(folder / "whole"), cwd=paths.ROOT, check=True)
+    expected = digests(folder / "whole")
+    assert len(expected) == 4 and {name.split(".")[1] for name in expected} == {"safetensors", "tsv"}
+    return words, expected, time.monotonic() - start
+
+
+def kill(process):
+    """The runner and its kernel, at once and without a word."""
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            one.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def writing():
+    """Whether a checkpoint is just being written: its temporary file is there."""
+    return any(path.name.startswith(".") for path in CHECKPOINTS.glob(".*")) if CHECKPOINTS.exists() else False
+
+
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_killed_and_run_again(moment, train, tmp_path):
+    """At a random moment; every third time as soon as a checkpoint is seen half-written."""
+    words, expected, seconds = train
+    process = subprocess.Popen(words(tmp_path / "killed"), cwd=paths.ROOT, start_new_session=True)
+    end = time.monotonic() + np.random.default_rng(moment).uniform(0.1, 1) * seconds
+    while process.poll() is None and time.monotonic() < end and not (moment % 3 == 2 and writing()):
+        time.sleep(0.002)
+    kill(process)
+    subprocess.run(words(tmp_path / "killed"), cwd=paths.ROOT, check=True)
     assert digests(tmp_path / "killed") == expected
+
+
+def test_told_to_end_again_and_again(train, tmp_path):
+    """Each time it says that it is to be run again, and at last it ends as if nothing had been."""
+    words, expected, seconds = train
+    codes = []
+    for _ in range(20):
+        process = subprocess.Popen(words(tmp_path / "told"), cwd=paths.ROOT, start_new_session=True)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds * 0.6)
+        process.terminate()
+        codes.append(process.wait())
+        if codes[-1] == 0:
+            break
+    assert codes[0] == 75 and codes[-1] == 0 and set(codes) == {0, 75}
+    assert digests(tmp_path / "told") == expected
+    shutil.rmtree(tmp_path / "told")

@@ -20,7 +20,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from lib.data import pancreas_ct
+from lib.data import dicom, pancreas_ct
 from lib.data.manifest import Manifest
 from lib.errors import InputError
 from lib.paths import RAW
@@ -330,10 +330,10 @@ def test_what_pydicom_only_warns_of_is_no_fault(tmp_path, capsys):
 
 def test_pixels_are_read_once(tmp_path, monkeypatch):
     write_case(tmp_path)
-    real, whole = pydicom.dcmread, []
+    real, whole = dicom._read, []
     monkeypatch.setattr(
-        pydicom,
-        "dcmread",
+        dicom,
+        "_read",
         lambda path, **options: (options.get("stop_before_pixels") or whole.append(path), real(path, **options))[1],
     )
     (case,) = read(tmp_path)

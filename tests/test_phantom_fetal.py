@@ -12,9 +12,10 @@ from scipy.spatial import cKDTree
 from lib.data import ultrasound
 from lib.data.manifest import Manifest
 from lib.errors import InputError
-from lib.phantoms import fetal, fetal_planes
+from lib.phantoms import fetal, sonography
 from lib.phantoms.fetal import NAMES, Probe
-from lib.phantoms.fetal_planes import BLOOD, DENSE, FLUID, PLANES, TISSUE, Pen
+from lib.phantoms.fetal_planes import PLANES
+from lib.phantoms.sonography import BLOOD, DENSE, FLUID, TISSUE, Pen
 from lib.phantoms.whole_heart import Space
 
 TABLE_6 = (
@@ -248,7 +249,7 @@ def test_ellipse_tube_and_dots_are_distances():
     line = np.array([(-8, -3), (0, 4), (9, 2)])
     dense = np.concatenate([a + np.linspace(0, 1, 2000)[:, None] * (b - a) for a, b in itertools.pairwise(line)])
     np.testing.assert_allclose(pen.tube(line.tolist(), 1.5), cKDTree(dense).query(places)[0] - 1.5, atol=0.02)
-    row = fetal_planes.dots(pen.space.x, pen.space.y, 4, 1)
+    row = sonography.dots(pen.space.x, pen.space.y, 4, 1)
     centres = np.c_[np.arange(-42, 43, 4), np.zeros(22)]
     np.testing.assert_allclose(row, cKDTree(centres).query(places)[0] - 1, atol=1e-4)
 

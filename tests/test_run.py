@@ -1,12 +1,15 @@
 """The notebook runner, run as users and DVC run it."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import nbformat
+import psutil
 import pytest
 
-from lib import notebooks, run
+from lib import execution, notebooks, run
 from lib.errors import InputError
 from lib.paths import ROOT
 
@@ -79,6 +82,55 @@ def test_a_failure_ends_in_lines_without_traceback(tmp_path, cell, said):
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert (tmp_path / "out.ipynb").exists()
+
+
+TRAINS = """
+import time
+from lib import interruption
+print("started", flush=True)
+open(name, "w").close()
+while not interruption.asked():
+    time.sleep(0.05)
+raise interruption.Interrupted("halfway")
+"""
+SLEEPS = "open(name, 'w').close()\nimport time\ntime.sleep(60)"
+
+
+@pytest.mark.parametrize(
+    ("cell", "number", "grace", "said"),
+    [
+        (TRAINS, signal.SIGTERM, 30, "put away halfway; run it again to go on"),
+        (TRAINS, signal.SIGUSR1, 30, "put away halfway; run it again to go on"),
+        (SLEEPS, signal.SIGTERM, 0.5, "stopped; run it again to go on"),
+    ],
+    ids=["training, SIGTERM", "training, SIGUSR1", "what cannot be put away"],
+)
+def test_a_run_that_is_told_to_end(tmp_path, cell, number, grace, said):
+    """Every process is signalled, as Slurm does it; the kernel lives on until its work is put away."""
+    path, out, mark = notebook(tmp_path, cell), tmp_path / "out.ipynb", tmp_path / "started"
+    words = [str(path), str(out), f"name={mark}"]
+    code = f"import sys\nfrom lib import execution, run\nexecution.GRACE = {grace}\nsys.exit(run.main({words}))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not mark.exists():
+        time.sleep(0.05)
+        assert process.poll() is None
+    kernels = psutil.Process(process.pid).children(recursive=True)
+    assert kernels
+    for one in (*kernels, process):
+        one.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == execution.INTERRUPTED
+    assert f"{out}: {said}\n" in errors
+    assert out.exists() and not list(tmp_path.glob("*.running"))
+    assert not psutil.wait_procs(kernels, timeout=30)[1]
+
+
+def test_a_running_kernel_listens_on_no_port(tmp_path):
+    """Others may share the node."""
+    cell = "import psutil\nheld = psutil.Process().net_connections('inet')\nassert not held, held"
+    assert execute(notebook(tmp_path, cell), tmp_path / "out.ipynb").returncode == 0
 
 
 def test_a_running_kernel_has_no_sockets_in_the_repository(tmp_path):

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from lib import metrics, training
+from lib import interruption, metrics, training
 from lib.checkpoints import Checkpoint, Checkpoints
 from lib.data.examples import Examples
+from lib.interruption import Interrupted
 from lib.losses import inside_loss
 from lib.models.arms import acdc_network, clevr_network
 from lib.training import Schedule, batch_indices, build, fit, predict
@@ -195,11 +196,43 @@ def test_checkpoints_are_no_more_frequent_than_asked(checkpoint):
     assert not checkpoint.path.exists()
 
 
-@pytest.mark.parametrize("part", ["model", "optimiser", "step", "best", "rows"])
-def test_everything_in_a_checkpoint_matters(part, checkpoint, uninterrupted):
-    """What the equalities above would not see, were it never read."""
-    with pytest.raises(Killed):
-        run(checkpoint, dies(9))
+def interrupted_after(steps, monkeypatch, checkpoint):
+    """A run that is asked to end after so many of its steps, and the message it ends with."""
+    answers = iter([False] * steps + [True] * 99)
+    with monkeypatch.context() as patch:
+        patch.setattr(interruption, "asked", lambda: next(answers))
+        with pytest.raises(Interrupted) as caught:
+            run(checkpoint, checkpoint_seconds=1e9)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 5, 10])
+def test_put_away_when_asked_and_resumed_is_the_same_run(steps, checkpoint, uninterrupted, monkeypatch):
+    """Between two validations too, when no checkpoint would be due for long."""
+    said = interrupted_after(steps, monkeypatch, checkpoint)
+    assert said == f"put away after {steps} of 11 steps; run it again to go on"
+    assert checkpoint.load()["step"] == steps
+    assert equal(run(checkpoint), uninterrupted)
+
+
+def test_put_away_again_and_again(checkpoint, uninterrupted, monkeypatch):
+    for steps in (3, 0, 4, 1):
+        interrupted_after(steps, monkeypatch, checkpoint)
+    assert checkpoint.load()["step"] == 8
+    assert equal(run(checkpoint), uninterrupted)
+
+
+def test_a_run_without_a_checkpoint_goes_on_to_its_end(monkeypatch):
+    """There is nowhere to put it away."""
+    monkeypatch.setattr(interruption, "asked", lambda: True)
+    model = build(lambda: acdc_network("baseline", 0, 16, filters=4), 0)
+    assert fit(model, examples(), examples(7, seed=1), loss, SCHEDULE, 0, 4).step.max() == 11
+
+
+@pytest.mark.parametrize("part", ["model", "optimiser", "step", "best", "rows", "losses"])
+def test_everything_in_a_checkpoint_matters(part, checkpoint, uninterrupted, monkeypatch):
+    """What the equalities above would not see, were it never read. "step" is what random numbers are drawn from."""
+    interrupted_after(9, monkeypatch, checkpoint)
     state = checkpoint.load()
     if part == "model":
         state["learner"]["model"]["encoder.0.0.1.running_mean"] += 1e-3
@@ -209,6 +242,8 @@ def test_everything_in_a_checkpoint_matters(part, checkpoint, uninterrupted):
         state["step"] -= 2
     elif part == "best":
         state["best"]["score"] = 2.0
+    elif part == "losses":
+        state["losses"][0] += 1
     else:
         state["rows"][0]["loss"] += 1
     checkpoint.save(state)

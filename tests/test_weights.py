@@ -40,6 +40,27 @@ def test_read_is_what_was_written(path, model):
     torch.testing.assert_close(again(x, z), model.eval()(x, z), rtol=1e-5, atol=1e-6)  # convolutions round by layout
 
 
+def test_what_it_is_used_for_is_kept(path, model, tmp_path):
+    assert weights.used(path) == {}
+    data = {
+        "label": "X (synthetic, 1)",
+        "structures": ("a", "b"),
+        "input": {"layout": "acdc", "side": 16},
+        "folds": [1],
+    }
+    use = weights.use("acdc_network", data | {"folds": [1]}, window=(1, 2))
+    weights.write(tmp_path / "other.safetensors", model, FACTS, use)
+    assert weights.used(tmp_path / "other.safetensors") == {
+        "network": "acdc_network",
+        "label": "X (synthetic, 1)",
+        "structures": ["a", "b"],
+        "input": {"layout": "acdc", "side": 16},
+        "window": [1, 2],
+    }
+    assert weights.read(tmp_path / "other.safetensors", acdc_network)[1] == FACTS
+    assert weights.use("clevr_network", {"label": "films"}) == {}
+
+
 def test_safetensors_reads_it_too(path, model):
     tensors = load_file(path)
     assert {name: tensor.shape for name, tensor in tensors.items()} == {
@@ -81,6 +102,18 @@ def test_damaged_weights(damage, path):
     assert problem.startswith(f"{path}: unreadable weights (")
     assert problem.endswith("); delete it and run `dvc repro` to make it again")
     assert "\n" not in problem
+
+
+@pytest.mark.parametrize("position", [0.0, 0.002, 0.01, 0.05, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize("bit", [0, 3, 7])
+def test_one_flipped_bit_anywhere_is_noticed(position, bit, path):
+    content = bytearray(path.read_bytes())
+    content[int(position * (len(content) - 1))] ^= 1 << bit
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        weights.read(path, acdc_network)
+    (problem,) = error.value.problems
+    assert problem.startswith(f"{path}: ") and problem.endswith("; delete it and run `dvc repro` to make it again")
 
 
 def test_missing_weights(tmp_path):

@@ -25,6 +25,8 @@ from lib.errors import InputError, raise_all
 PHASES = ("ED", "ES")
 EXCLUDED = {"labelled": 0, "off by one": 1}  # number of an unwanted frame less ED or ES
 
+_DIGITS = 9  # of a frame's number at most
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # in the place of bytes that are not UTF-8
 _FILE = re.compile(r"((?:.*/)?(patient\d{3}))/(?:Info\.cfg|\2_(?:4d|frame\d{2}(?:_gt)?)\.nii\.gz)")
 
 
@@ -252,14 +254,16 @@ def _read_info(manifest: Manifest, file: str, problems: list[str]) -> tuple[dict
         problems.append(f"{shown}: cannot be read ({fault.strerror}); {AGAIN}")
         return {}, {}
     info = {key.strip(): text.strip() for key, colon, text in (line.partition(":") for line in lines) if colon}
+    if _UNREADABLE in info.get("Group", ""):
+        problems.append(f"{shown}: Group is no text in UTF-8; {AGAIN}")
     numbers = {}
     for key, meaning in {"ED": "number of a frame", "ES": "number of a frame", "NbFrame": "number of frames"}.items():
         text = info.get(key)
         if text is None:
             if key in PHASES:
                 problems.append(f"{shown}: has no {key}; add the line '{key}: <number of the frame>'")
-        elif not (text.isascii() and text.isdigit() and int(text) >= 1):
-            problems.append(f"{shown}: {key} is '{text}'; give the {meaning}, a whole number from 1")
+        elif not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) >= 1):
+            problems.append(f"{shown}: {key} is '{text[:30]}'; give the {meaning}, a whole number from 1")
         else:
             numbers[key] = int(text)
     if "ED" in numbers and numbers["ED"] == numbers.get("ES"):
@@ -273,7 +277,7 @@ def _cycle_problems(path: Path | None, numbers: dict[str, int], images: list[Nif
     cycle = volumes.try_read(path, 4, problems)
     if cycle is None:
         return problems
-    if not np.isfinite(cycle.array).all():
+    if not volumes.all_finite(cycle.array):
         problems.append(f"{paths.shown(path)}: has NaN or infinite voxels; {AGAIN}")
     most, found = max(numbers, key=numbers.get, default=None), cycle.array.shape[3]
     if most and found < numbers[most]:

@@ -57,6 +57,8 @@ def read_grey(path: Path) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as file:
+                file.verify()  # a PNG's checksums, which are not looked at below
+            with Image.open(path, formats=_FORMATS) as file:
                 pixels = np.asarray(file if file.mode in ("L", "I;16") else file.convert("RGBA"))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS} pixels are refused; reduce or replace it") from None

@@ -6,6 +6,8 @@ sorted by name they are in the order of the scene's objects.
 """
 
 import json
+import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -174,8 +176,15 @@ def _list(manifest: Manifest) -> tuple[list[str], dict[str, list[str]], list[str
 def _pixels(path: Path, wanted: tuple[int, int] | None, problems: list[str]) -> np.ndarray | None:
     """An RGB or RGBA PNG as uint8 (height, width, 3), or None and a problem."""
     try:
-        with Image.open(path) as file:
-            pixels, mode = np.asarray(file), file.mode
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG",)) as file:
+                file.verify()  # its checksums, which are not looked at below
+            with Image.open(path, formats=("PNG",)) as file:
+                pixels, mode = np.asarray(file), file.mode
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        problems.append(f"{paths.shown(path)}: more than {Image.MAX_IMAGE_PIXELS} pixels are refused; restore the file")
+        return None
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's for a missing, cut off and garbled file
         problems.append(f"{paths.shown(path)}: cannot be read ({type(error).__name__}); restore the file")
         return None
@@ -255,7 +264,9 @@ def _scene(path: Path, problems: list[str]) -> list[dict] | None:
         objects = json.loads(path.read_text())["objects"]
         found = []
         for index, thing in enumerate(objects):
-            _, _ = map(float, thing["pixel_coords"][:2])  # fails if there are no two numbers
+            x, y = thing["pixel_coords"][:2]  # fails if there are no two, the next line if they are no numbers
+            if not (math.isfinite(x) and math.isfinite(y)):
+                found.append(f"{paths.shown(path)}: object {index} is nowhere, at {x}, {y}; restore the file")
             for factor, key in SCENE_KEYS.items():
                 if thing[key] not in FACTORS[factor]:
                     found.append(
@@ -264,7 +275,7 @@ def _scene(path: Path, problems: list[str]) -> list[dict] | None:
                     )
         if not objects:
             found.append(f"{paths.shown(path)}: no objects; restore the file")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         found = [f"{paths.shown(path)}: is not a CLEVR scene ({type(error).__name__}: {error}); restore the file"]
     problems += found
     return None if found else objects

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from lib import paths, progress
-from lib.data import mmwhs
+from lib.data import orientation, volumes
 from lib.data.manifest import Manifest
 from lib.data.scan import Scan, turned
 from lib.data.volumes import AGAIN
@@ -101,9 +101,9 @@ def load(case: Case, structures: tuple[str, ...]) -> Scan:
         InputError: one line for each problem of either file, and of both together.
     """
     problems = []
-    image, truth = (mmwhs._try_read(path, problems) for path in (case.image, case.truth))
+    image, truth = (orientation.try_read(path, problems) for path in (case.image, case.truth))
     if image:
-        if not np.isfinite(image.array).all():
+        if not volumes.all_finite(image.array):
             problems.append(f"{paths.shown(case.image)}: has NaN or infinite voxels; {AGAIN}")
         elif image.array.min() == image.array.max():
             problems.append(f"{paths.shown(case.image)}: constant, every voxel is {image.array.flat[0]:g}; {AGAIN}")
@@ -114,11 +114,11 @@ def load(case: Case, structures: tuple[str, ...]) -> Scan:
             problems.append(f"{paths.shown(case.truth)}: has labels that {_LIST} does not know ({values}); {AGAIN}")
         elif not truth.array.any():
             problems.append(f"{paths.shown(case.truth)}: shows nothing but background; {AGAIN}")
-    difference = image and truth and mmwhs._grid_difference(image, truth)
+    difference = image and truth and orientation.grid_difference(image, truth)
     if difference:
         problems.append(f"{paths.shown(case.truth)}: {difference} differs from its image's; {AGAIN}")
     raise_all(problems)
-    axes = mmwhs._axes(image, case.image)  # for both: at 45 degrees, rounding would decide for each on its own
+    axes = orientation.axes_of(image, case.image)  # for both: at 45 degrees, rounding would decide for each on its own
     return turned(Scan(case.name, image.array, truth.array.astype(np.uint8), tuple(image.spacing.tolist())), axes)
 
 

@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lib import files, paths, progress
-from lib.errors import raise_all
+from lib.errors import InputError, raise_all
 from lib.files import sha256
+
+AGAIN = "delete it and run `dvc repro` to make it again"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,19 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
-        return cls(**json.loads(paths.at(path).read_text()))
+        """What `write` wrote.
+
+        Raises:
+            InputError: unreadable, no manifest, or one that names files that are not below its root.
+        """
+        path = paths.at(path)
+        try:
+            manifest = cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError, RecursionError) as fault:
+            raise InputError(f"{paths.shown(path)}: no manifest ({type(fault).__name__}); {AGAIN}") from None
+        if not _sound(manifest):
+            raise InputError(f"{paths.shown(path)}: damaged, not what is written here; {AGAIN}")
+        return manifest
 
     @classmethod
     def of(cls, dataset: str, source: str, root: str | Path) -> "Manifest":
@@ -72,3 +86,22 @@ class Manifest:
             for path in progress.bar(found, desc=f"index {dataset}", unit="file")
         }
         return cls(dataset, source, paths.shown(folder), content)
+
+
+def _sound(manifest: Manifest) -> bool:
+    """Whether a manifest says all that it should, and names files below its root only."""
+    words = (manifest.dataset, manifest.source, manifest.root, manifest.licence)
+    if not all(isinstance(word, str) for word in words) or not isinstance(manifest.files, dict):
+        return False
+    return all(_is_below(name) and _is_entry(entry) for name, entry in manifest.files.items())
+
+
+def _is_below(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, dict) or entry.keys() != {"size", "sha256"}:
+        return False
+    return type(entry["size"]) is int and entry["size"] >= 0 and isinstance(entry["sha256"], str)

@@ -10,18 +10,17 @@ Axes are stored in other orders and directions from file to file; the header's a
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from lib import paths, progress
-from lib.data import volumes
+from lib.data import orientation, volumes
 from lib.data.cardiac import BACKGROUND
 from lib.data.manifest import Manifest
-from lib.data.volumes import AGAIN, TOLERANCE, Nifti
+from lib.data.volumes import AGAIN
 from lib.errors import InputError, raise_all
 
 STRUCTURES = (  # labels 1 to 7, in the order of SDNet's Table 3
@@ -114,7 +113,7 @@ def canonical(path: Path) -> tuple[np.ndarray, np.ndarray]:
     problems = []
     nifti = volumes.try_read(path, 3, problems)
     raise_all(problems)
-    return _turn(nifti, _axes(nifti, path))
+    return orientation.turn(nifti, orientation.axes_of(nifti, path))
 
 
 def prepare(
@@ -142,11 +141,11 @@ def prepare(
     if case.truth is None:
         raise InputError(f"{case.name}: has no labels; prepare cases with `truth` only")
     nifti = volumes.read_nifti(case.image)
-    axes = _axes(nifti, case.image)  # for both: at 45 degrees, rounding would decide for each on its own
-    image, (across, along, thickness) = _turn(nifti, axes)
-    truth, _ = _turn(volumes.read_nifti(case.truth), axes)
+    axes = orientation.axes_of(nifti, case.image)  # for both: at 45 degrees, rounding would decide for each on its own
+    image, (across, along, thickness) = orientation.turn(nifti, axes)
+    truth, _ = orientation.turn(volumes.read_nifti(case.truth), axes)
     kept = _one_every(every / thickness, (truth != BACKGROUND).any(axis=(0, 1)))
-    image, labels = _display(image.astype(np.float32)), _display(_number(truth[:, :, kept]))
+    image, labels = display(image.astype(np.float32)), display(_number(truth[:, :, kept]))
     shape = volumes.resampled_shape(image.shape, (along, across), spacing)
     images = volumes.image_slices(image, shape, side, percentiles)[kept]
     labels = volumes.label_slices(labels, shape, side)
@@ -162,8 +161,8 @@ def _number(truth: np.ndarray) -> np.ndarray:
     return labels
 
 
-def _display(volume: np.ndarray) -> np.ndarray:
-    """RAS+ (X, Y, Z) -> (Y, X, Z): anterior is up, the patient's right is on the left of the picture."""
+def display(volume: np.ndarray) -> np.ndarray:
+    """RAS+ (X, Y, Z) -> (Y, X, Z): anterior is up, the patient's right on the left of the picture; its own inverse."""
     return volume[::-1, ::-1].swapaxes(0, 1)
 
 
@@ -175,26 +174,6 @@ def _one_every(step: float, labelled: np.ndarray) -> np.ndarray:
     return index[labelled[index]]
 
 
-def _affine(nifti: Nifti) -> np.ndarray | None:
-    return nifti.affines.get("sform", nifti.affines.get("qform"))
-
-
-def _axes(nifti: Nifti, path: Path) -> np.ndarray:
-    """nibabel's orientation, (3, 2): for each stored axis the RAS+ axis that it is closest to, and 1 or -1."""
-    shown, affine = paths.shown(path), _affine(nifti)
-    if affine is None:
-        raise InputError(f"{shown}: has no orientation (neither qform nor sform); restore the header as released")
-    axes = nib.io_orientation(affine) if np.isfinite(affine).all() else np.full((3, 2), np.nan)
-    if np.isnan(axes).any():
-        raise InputError(f"{shown}: its affine gives an axis no direction; restore the header as released")
-    return axes
-
-
-def _turn(nifti: Nifti, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels and spacing in the order RAS+."""
-    return nib.apply_orientation(nifti.array, axes), nifti.spacing[np.argsort(axes[:, 0])]
-
-
 def _problems(case: Case) -> list[str]:
     """What is wrong with a case's image and labels, each alone and together."""
     problems = []
@@ -202,9 +181,9 @@ def _problems(case: Case) -> list[str]:
         problems.append(f"{paths.shown(case.truth)}: has no image; add {case.name}_image.nii.gz")
     if case.truth is None and "_train_" in case.name:
         problems.append(f"{paths.shown(case.image)}: has no labels; add {case.name}_label.nii.gz")
-    image, truth = (_try_read(path, problems) for path in (case.image, case.truth))
+    image, truth = (orientation.try_read(path, problems) for path in (case.image, case.truth))
     if image:
-        if not np.isfinite(image.array).all():
+        if not volumes.all_finite(image.array):
             problems.append(f"{paths.shown(case.image)}: has NaN or infinite voxels; {AGAIN}")
         elif np.equal(*np.percentile(image.array, (5, 95))):
             problems.append(f"{paths.shown(case.image)}: constant from its 5th to its 95th percentile; {AGAIN}")
@@ -215,27 +194,7 @@ def _problems(case: Case) -> list[str]:
             problems.append(f"{paths.shown(case.truth)}: has labels that MM-WHS does not know ({values}); {AGAIN}")
         elif not truth.array.any():
             problems.append(f"{paths.shown(case.truth)}: shows nothing but background; {AGAIN}")
-    difference = image and truth and _grid_difference(image, truth)
+    difference = image and truth and orientation.grid_difference(image, truth)
     if difference:
         problems.append(f"{paths.shown(case.truth)}: {difference} differs from its image's; {AGAIN}")
     return problems
-
-
-def _try_read(path: Path | None, problems: list[str]) -> Nifti | None:
-    """The volume, or None where there is no such file or it cannot be used; adds to `problems`."""
-    nifti = volumes.try_read(path, 3, problems)
-    try:
-        if nifti:
-            _axes(nifti, path)
-    except InputError as fault:
-        problems += fault.problems
-    return nifti
-
-
-def _grid_difference(image: Nifti, truth: Nifti) -> str | None:
-    """What differs between two grids; of the affines, those that count for the orientation, where both are sound."""
-    first, second = (_affine(nifti) for nifti in (image, truth))
-    difference = volumes.grid_difference(replace(image, affines={}), replace(truth, affines={}))
-    if difference or first is None or second is None or not np.isfinite([first, second]).all():
-        return difference  # an affine that is missing or not finite is a complaint of its own
-    return None if np.allclose(first, second, rtol=0, atol=TOLERANCE) else "affine"

@@ -1,5 +1,6 @@
 """Prepared data sets: compact arrays with a table of what each image is, written once and read by every stage."""
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -12,29 +13,54 @@ from lib.errors import InputError
 
 
 def write(folder: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, facts: dict, label: str) -> None:
-    """Write `arrays` as .npy files, `table` as table.csv, `facts` and the data's `label` as facts.json."""
-    folder = paths.at(folder)
+    """Write `arrays` as .npy files, `table` as table.csv, `facts` and the data's `label` as facts.json.
+
+    facts.json comes last and has the sha256 of all others, so that it stands for a folder that is whole.
+    """
+    folder, contents = paths.at(folder), {}
     for name, array in arrays.items():
         buffer = io.BytesIO()
-        np.save(buffer, array)
-        files.write_bytes(folder / f"{name}.npy", buffer.getvalue())
-    files.write_text(folder / "table.csv", table.to_csv(index=False))
-    files.write_json(folder / "facts.json", facts | {"label": label})
+        np.save(buffer, array, allow_pickle=False)
+        contents[f"{name}.npy"] = buffer.getvalue()
+    contents["table.csv"] = table.to_csv(index=False).encode()
+    for name, content in contents.items():
+        files.write_bytes(folder / name, content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    files.write_json(folder / "facts.json", {"facts": facts | {"label": label}, "sha256": digests})
 
 
 def facts(folder: Path) -> dict:
     """What `write` was given as facts, and the data's label; InputError where the folder is not prepared."""
-    path = paths.at(folder) / "facts.json"
-    if not path.exists():
-        raise InputError(f"{paths.shown(path)}: no such file; run `dvc repro` to prepare the data")
-    return json.loads(path.read_text())
+    return _about(folder)["facts"]
 
 
 def table(folder: Path) -> pd.DataFrame:
     """One row an image."""
-    return pd.read_csv(paths.at(folder) / "table.csv")
+    return pd.read_csv(_whole(folder, "table.csv"))
 
 
 def array(folder: Path, name: str) -> np.ndarray:
     """One of the arrays, mapped from disk."""
-    return np.load(paths.at(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    return np.load(_whole(folder, f"{name}.npy"), mmap_mode="r", allow_pickle=False)
+
+
+def _about(folder: Path) -> dict:
+    path = paths.at(folder) / "facts.json"
+    try:
+        about = json.loads(path.read_bytes())
+        if isinstance(about["facts"], dict) and isinstance(about["sha256"], dict):
+            return about
+    except FileNotFoundError:
+        raise InputError(f"{paths.shown(path)}: no such file; run `dvc repro` to prepare the data") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise InputError(f"{paths.shown(path)}: damaged; delete its folder and run `dvc repro` to prepare the data again")
+
+
+def _whole(folder: Path, name: str) -> Path:
+    """The path of a file of a prepared folder, once its sha256 is found to be the one that was written."""
+    path, expected = paths.at(folder) / name, _about(folder)["sha256"]
+    if name in expected and path.exists() and files.sha256(path) == expected[name]:
+        return path
+    state = "damaged, its sha256 is another" if path.exists() else "no such file"
+    raise InputError(f"{paths.shown(path)}: {state}; delete its folder and run `dvc repro` to prepare the data again")

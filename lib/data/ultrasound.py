@@ -31,6 +31,7 @@ AGAIN = "copy it again"
 MEND = "write it as data/README.md says"
 
 _PART = 2**24  # bytes of frames that are read at a time
+_LARGEST = 2**27  # bytes of a frame, of a chunk, or of all there is beside the frames: they are read at once
 _DEFLATE = 1032  # bytes that one byte of deflate can stand for; whoever announces more has not stored it
 
 
@@ -62,14 +63,18 @@ def read(manifest: Manifest) -> Frames:
     path = _find(manifest)
     shown, problems = paths.shown(path), []
     with _open(path) as file:
-        raise_all([f"{shown}: {problem}" for problem in _layout_problems(file)])  # else values have no meaning
+        try:
+            faults = _layout_problems(file)
+        except (OSError, RuntimeError):  # HDF5's of what it cannot make out
+            raise InputError(f"{shown}: truncated or damaged; {AGAIN}") from None
+        raise_all([f"{shown}: {fault}" for fault in faults])  # else values have no meaning
         counts = {split: len(file[f"x_{split}"]) for split in SPLITS}
         bar = progress.bar(total=sum(counts.values()), desc=f"check {manifest.dataset}", unit="frame")
         with bar:
             for key in filter(file.__contains__, (*KEYS, BOXES)):
                 try:
                     problems += [f"{shown}: {key}: {problem}" for problem in _content_problems(key, file, bar)]
-                except (OSError, UnicodeDecodeError):
+                except (OSError, RuntimeError, UnicodeDecodeError):
                     problems.append(f"{shown}: {key}: damaged, cannot be read to its end; {AGAIN}")
         raise_all(problems)
         names = tuple(file["label_names"].asstr("utf-8")[:])
@@ -164,12 +169,14 @@ def _layout_problems(file: h5py.File) -> list[str]:
     missing = [key for key in KEYS if key not in has]
     problems = [f"lacks {', '.join(missing)}, has {', '.join(has) or 'nothing'}; {MEND}"] if missing else []
     for key in filter(has.__contains__, (*KEYS, BOXES)):
-        if isinstance(item := file.get(key), h5py.Dataset):  # None where HDF5 itself finds the header unsound
+        if isinstance(file.get(key, getlink=True), h5py.ExternalLink):
+            problems.append(f"{key}: its values are in another file; {MEND}")
+        elif isinstance(item := file.get(key), h5py.Dataset):  # None where HDF5 itself finds the header unsound
             found[key] = item
         else:
             problems.append(f"{key}: no dataset, or damaged; {MEND}")
     for key, dataset in found.items():
-        problem = _shape_problem(key, found) or _storage_problem(dataset)
+        problem = _shape_problem(key, found) or _storage_problem(key, dataset)
         problems += [f"{key}: {problem}"] if problem else []
     if not problems and len({found[f"x_{split}"].shape[2:] for split in SPLITS}) > 1:
         shapes = ", ".join(f"{_by(found[f'x_{split}'].shape[2:])} in x_{split}" for split in SPLITS)
@@ -197,11 +204,18 @@ def _shape_problem(key: str, found: dict[str, h5py.Dataset]) -> str | None:
     return None if dtype.kind in "ui" else f"values of type {dtype} where integers are expected; {MEND}"
 
 
-def _storage_problem(dataset: h5py.Dataset) -> str | None:
-    """A shape may announce any number of values: what the file cannot hold is refused before room is made for it."""
+def _storage_problem(key: str, dataset: h5py.Dataset) -> str | None:
+    """A shape may announce any number of values: what the file cannot hold is refused before room is made for it.
+
+    So is what would be read at once and is too large for that, and what lies in other files.
+    """
+    if dataset.external or dataset.is_virtual:
+        return f"its values are in other files; {MEND}"
     stored, size = dataset.id.get_storage_size(), os.path.getsize(dataset.file.filename)
+    at_once = [dataset.chunks or (), dataset.shape[1:]] if key.startswith("x_") else [dataset.shape]
+    largest = max(math.prod(shape) for shape in at_once) * dataset.dtype.itemsize
     if stored <= size and dataset.nbytes <= _DEFLATE * stored:
-        return None
+        return f"{largest} bytes in one piece; {MEND}, in chunks of a few frames" if largest > _LARGEST else None
     return f"announces {dataset.nbytes} bytes, of which the file holds {min(stored, size)}; {AGAIN}"
 
 
@@ -209,7 +223,7 @@ def _content_problems(key: str, file: h5py.File, bar) -> list[str]:
     """What is wrong with the values of the dataset `key`; advances `bar` for every frame.
 
     Raises:
-        OSError, UnicodeDecodeError: the file is damaged there.
+        OSError, RuntimeError, UnicodeDecodeError: the file is damaged there.
     """
     dataset = file[key]
     if key.startswith("x_"):

@@ -19,6 +19,10 @@ AGAIN = "copy or unpack it again"
 HEADER_BYTES = 348  # NIfTI-1
 TOLERANCE = 1e-3  # mm, between two grids
 
+_DEFLATE = 1032  # bytes that one byte of deflate can stand for; whoever announces more has not stored it
+_SPARE = 2**20  # bytes behind the voxels that are let pass
+_LARGEST = float(np.finfo(np.float32).max)  # voxels become float32
+
 
 @dataclass(frozen=True)
 class Nifti:
@@ -39,22 +43,23 @@ def read_nifti(path: Path) -> Nifti:
     """Read a `.nii.gz` file whole, its checksum included.
 
     The header is inspected before nibabel interprets it, because nibabel repairs some faults quietly (it takes the
-    absolute value of a negative spacing). Single trailing axes beyond the third are dropped.
+    absolute value of a negative spacing), and before the voxels are unpacked, which are no more than it announces.
+    Single trailing axes beyond the third are dropped.
 
     Raises:
-        InputError: missing, empty, truncated, not gzip, not NIfTI-1, fewer than three axes, spacing not positive.
+        InputError: missing, empty, truncated, not gzip, not NIfTI-1, fewer than three axes, spacing not positive, or
+            unpacked of another size than the header announces.
     """
     name = paths.shown(path)
     try:
-        content = gzip.decompress(Path(path).read_bytes())
+        content = _unpack(Path(path))
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise InputError(f"{name}: truncated, damaged or not gzip; {AGAIN}") from None
     except OSError as fault:
         raise InputError(f"{name}: cannot be read ({fault.strerror}); {AGAIN}") from None
-    if not content:
-        raise InputError(f"{name}: empty; {AGAIN}")
+    except (HeaderDataError, OverflowError, ValueError) as fault:
+        raise InputError(f"{name}: {fault}; {AGAIN}") from None
     try:
-        _check_header(content)
         with np.errstate(all="ignore"):  # NaN and overflow in voxels or affines are for the caller to judge
             image = nib.Nifti1Image.from_bytes(content)
             array = np.asanyarray(image.dataobj)
@@ -86,7 +91,7 @@ def read_frame(image_path: Path | None, truth_path: Path | None, problems: list[
     """The image of one frame of a heart, checked as its labels are, each alone and together; adds to `problems`."""
     image, truth = (try_read(path, 3, problems) for path in (image_path, truth_path))
     if image:
-        if not np.isfinite(image.array).all():
+        if not all_finite(image.array):
             problems.append(f"{paths.shown(image_path)}: has NaN or infinite voxels; {AGAIN}")
         elif np.equal(*np.percentile(image.array, (5, 95))):
             problems.append(f"{paths.shown(image_path)}: constant from its 5th to its 95th percentile; {AGAIN}")
@@ -116,8 +121,34 @@ def grid_difference(first: Nifti, second: Nifti) -> str | None:
     return None
 
 
-def _check_header(content: bytes) -> None:
-    """Raise ValueError, saying what is wrong, unless the header is sound and the voxels that it announces are there."""
+def all_finite(array: np.ndarray) -> bool:
+    """Whether no voxel is NaN or infinite, nor would be as float32."""
+    return bool(np.isfinite(array).all() and array.min() >= -_LARGEST and array.max() <= _LARGEST)
+
+
+def _unpack(path: Path) -> bytes:
+    """The file, unpacked to its end; ValueError, saying what is wrong, unless it holds what its header announces.
+
+    Room is made for no more than the file can hold, so what a header announces cannot take memory.
+    """
+    with gzip.open(path) as file:
+        announced = _announced(file.read(HEADER_BYTES))
+        possible = _DEFLATE * path.stat().st_size
+        if announced > possible:
+            raise ValueError(f"truncated: {possible} of {announced} bytes at most")
+        file.seek(0)
+        content = file.read(announced + _SPARE + 1)
+    if len(content) < announced:
+        raise ValueError(f"truncated: {len(content)} of {announced} bytes")
+    if len(content) > announced + _SPARE:
+        raise ValueError(f"more than the {announced} bytes that its header announces")
+    return content
+
+
+def _announced(content: bytes) -> int:
+    """Bytes of the file that this header begins; ValueError, saying what is wrong, unless it is sound."""
+    if not content:
+        raise ValueError("empty")
     if len(content) < HEADER_BYTES:
         raise ValueError(f"truncated: {len(content)} bytes do not hold a NIfTI-1 header")
     header = nib.Nifti1Header(content[:HEADER_BYTES], check=False)
@@ -133,12 +164,10 @@ def _check_header(content: bytes) -> None:
     dtype = header.get_data_dtype() if code in nib.nifti1.data_type_codes.dtype else None
     if dtype is None or dtype.kind not in "iuf":
         raise ValueError(f"voxels are of type {dtype or code} where integers or floats are expected")
-    expected, found = int(header["vox_offset"]) + math.prod(shape) * dtype.itemsize, len(content)
-    if found < expected:
-        raise ValueError(f"truncated: {found} of {expected} bytes")
     spacing = header["pixdim"][1:4]
     if not (np.isfinite(spacing) & (spacing > 0)).all():
         raise ValueError(f"spacing {[float(length) for length in spacing]} mm is not positive and finite")
+    return max(HEADER_BYTES, int(header["vox_offset"]) + math.prod(shape) * dtype.itemsize)
 
 
 def resize_in_plane(volume: np.ndarray, shape: tuple[int, int], order: int) -> np.ndarray:

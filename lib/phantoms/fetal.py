@@ -18,8 +18,9 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from lib import progress
 from lib.errors import raise_all
-from lib.phantoms.fetal_planes import BRIGHT, FLUID, MUSCLE, PLACENTA, PLANES, SKIN, TISSUE, Pen, limbs
+from lib.phantoms.fetal_planes import PLANES, limbs
 from lib.phantoms.painting import smooth
+from lib.phantoms.sonography import BRIGHT, FLUID, MUSCLE, PLACENTA, SKIN, TISSUE, Pen
 from lib.phantoms.whole_heart import Space
 
 FILE = "ultrasound.hdf5"

@@ -1,0 +1,56 @@
+"""Volumes whose axes are stored in any order and direction: the header's affine says which.
+
+As in nibabel, the sform comes before the qform, and an oblique grid keeps its tilt: axes count as the anatomical ones
+that they are closest to.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from lib import paths
+from lib.data import volumes
+from lib.data.volumes import TOLERANCE, Nifti
+from lib.errors import InputError
+
+
+def _affine(nifti: Nifti) -> np.ndarray | None:
+    return nifti.affines.get("sform", nifti.affines.get("qform"))
+
+
+def axes_of(nifti: Nifti, path: Path) -> np.ndarray:
+    """nibabel's orientation, (3, 2): for each stored axis the RAS+ axis that it is closest to, and 1 or -1."""
+    shown, affine = paths.shown(path), _affine(nifti)
+    if affine is None:
+        raise InputError(f"{shown}: has no orientation (neither qform nor sform); restore the header as released")
+    axes = nib.io_orientation(affine) if np.isfinite(affine).all() else np.full((3, 2), np.nan)
+    if np.isnan(axes).any():
+        raise InputError(f"{shown}: its affine gives an axis no direction; restore the header as released")
+    return axes
+
+
+def turn(nifti: Nifti, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels and spacing in the order RAS+."""
+    return nib.apply_orientation(nifti.array, axes), nifti.spacing[np.argsort(axes[:, 0])]
+
+
+def try_read(path: Path | None, problems: list[str]) -> Nifti | None:
+    """The volume, or None where there is no such file or it cannot be used; adds to `problems`."""
+    nifti = volumes.try_read(path, 3, problems)
+    try:
+        if nifti:
+            axes_of(nifti, path)
+    except InputError as fault:
+        problems += fault.problems
+    return nifti
+
+
+def grid_difference(image: Nifti, truth: Nifti) -> str | None:
+    """What differs between two grids; of the affines, those that count for the orientation, where both are sound."""
+    first, second = (_affine(nifti) for nifti in (image, truth))
+    difference = volumes.grid_difference(replace(image, affines={}), replace(truth, affines={}))
+    if difference or first is None or second is None or not np.isfinite([first, second]).all():
+        return difference  # an affine that is missing or not finite is a complaint of its own
+    return None if np.allclose(first, second, rtol=0, atol=TOLERANCE) else "affine"

@@ -1,0 +1,172 @@
+"""Segment a folder of NIfTI volumes: `python -m lib.predict --weights W --input FOLDER --output FOLDER`.
+
+W is what a training stage wrote, such as build/demo/inside/acdc/all-100-0/inside-position-1.safetensors, and the folder
+is laid out as the data that the network was trained on (`lib.data.layouts`). In the output folder: a label map of each
+volume on its own grid, volumes.csv with the volume of each structure in mL and, where there are labels, Dice and
+surface distance, and contact_sheet.png. Nothing is written unless every input can be read, nothing is overwritten.
+"""
+
+import argparse
+import gzip
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import torch
+
+from lib import files, metrics, paths, plotting
+from lib.data import layouts
+from lib.data.layouts import Loaded, Volume
+from lib.data.scan import axial
+from lib.errors import InputError, raise_all
+from lib.prediction import Predictor
+from lib.progress import bar
+from lib.surface import surface_distance
+
+SHOWN = 40  # volumes on the contact sheet
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One volume and what was found in it, both in the order in which the file is stored."""
+
+    volume: Volume
+    loaded: Loaded
+    labels: np.ndarray
+
+
+def predict(weights: Path, source: Path, output: Path) -> pd.DataFrame:
+    """Segment every volume below `source`, write all that belongs into `output`, and return the table.
+
+    Returns:
+        One row a volume and structure: volume, structure, ml, and where there are labels ml_labels, dice and
+        surface_mm.
+
+    Raises:
+        InputError: anything wrong with the weights, the folders or a volume, everything at once; nothing is written.
+    """
+    weights, source, output = (paths.at(path) for path in (weights, source, output))
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{paths.shown(output)}: not an empty folder; nothing is overwritten, name another")
+    predictor = Predictor(weights)
+    found = layouts.find(source, predictor.layout)
+    problems = []
+    for volume in bar(found, desc="check", unit="volume"):
+        try:
+            layouts.load(volume, predictor.layout, predictor.structures)
+        except InputError as error:
+            problems += error.problems
+        if predictor.given == "phase" and volume.phase is None:
+            problems.append(
+                f"{paths.shown(volume.image)}: ED or ES? Info.cfg beside it does not say; add its number there"
+            )
+    raise_all(problems)
+    rows, tiles = [], []
+    for volume in bar(found, desc="segment", unit="volume"):
+        loaded = layouts.load(volume, predictor.layout, predictor.structures)
+        one = Segmented(volume, loaded, predictor(volume, loaded))
+        files.write_bytes(output / f"{volume.name}.nii.gz", label_map(one, predictor))
+        rows += measures(one, predictor.structures)
+        if len(tiles) < SHOWN:
+            tiles.append(tile(one))
+    table = pd.DataFrame(rows)
+    files.write_text(output / "volumes.csv", table.to_csv(index=False, float_format="%.4f"))
+    files.write_bytes(output / "contact_sheet.png", contact_sheet(tiles, predictor, len(found)))
+    return table
+
+
+def label_map(one: Segmented, predictor: Predictor) -> bytes:
+    """A NIfTI file of labels in the data set's own values, with the header's grid, affines included, of the image."""
+    values = layouts.label_values(predictor.layout, predictor.structures)
+    number_to_value = np.zeros(len(predictor.structures) + 1, np.uint16 if max(values) > 255 else np.uint8)
+    for value, number in reversed(values.items()):
+        number_to_value[number] = value
+    original = nib.load(one.volume.image)
+    header = original.header.copy()
+    header.set_data_dtype(number_to_value.dtype)
+    header.set_slope_inter(1, 0)
+    image = nib.Nifti1Image(number_to_value[one.labels], None, header)
+    return gzip.compress(image.to_bytes(), mtime=0)
+
+
+def measures(one: Segmented, structures: list[str]) -> list[dict]:
+    """A row of the table for each structure."""
+    spacing, rows = one.loaded.nifti.spacing, []
+    for number, structure in enumerate(structures, 1):
+        found = one.labels == number
+        row = {"volume": one.volume.name, "structure": structure, "ml": found.sum() * spacing.prod() / 1000}
+        if one.loaded.truth is not None:
+            there = one.loaded.truth == number
+            pair = [torch.from_numpy(np.ascontiguousarray(mask))[None].byte() for mask in (found, there)]
+            row |= {
+                "ml_labels": there.sum() * spacing.prod() / 1000,
+                "dice": metrics.dice(*pair, 2).item(),
+                "surface_mm": surface_distance(found, there, tuple(spacing)),
+            }
+        rows.append(row)
+    return rows
+
+
+def tile(one: Segmented) -> tuple[str, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Name, image, found labels and labels of the slice in which most was found, or of the middle one."""
+    parts = [one.loaded.nifti.array, one.labels, one.loaded.truth]
+    if one.loaded.axes is not None:
+        parts = [part if part is None else nib.apply_orientation(part, one.loaded.axes) for part in parts]
+    area = (parts[1] > 0).sum((0, 1))
+    k = int(area.argmax()) if area.any() else len(area) // 2
+    views = [None if part is None else part[:, :, k].T if one.loaded.axes is None else axial(part, k) for part in parts]
+    low, high = np.percentile(parts[0], (1, 99))
+    return one.volume.name, np.clip((views[0] - low) / max(high - low, 1e-6), 0, 1), views[1], views[2]
+
+
+def contact_sheet(tiles: list, predictor: Predictor, total: int) -> bytes:
+    """The slices of `tile`: above what was found, below the labels, where there are any."""
+    plotting.style()
+    columns, structures = min(8, len(tiles)), tuple(predictor.structures)
+    lines, pair = -(-len(tiles) // columns), 2 if any(one[3] is not None for one in tiles) else 1
+    height = 1.2 * max(image.shape[0] / image.shape[1] for _, image, _, _ in tiles) + 0.15
+    inches = (1.2 * columns + 0.6, height * lines * pair + 0.8)
+    figure, axes = plt.subplots(lines * pair, columns, figsize=inches, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for index, (name, image, found, there) in enumerate(tiles):
+        line, column = divmod(index, columns)
+        for offset, labels in enumerate((found, there)[:pair]):
+            if labels is not None:
+                ax = axes[line * pair + offset, column]
+                ax.axis("on")
+                plotting.overlay(ax, image, labels, "" if offset else name, structures)
+                ax.title.set_fontsize(5)
+    if pair == 2:
+        plotting.row_labels(axes[:, 0], ["found", "labels"] * lines)
+    plotting.structure_legend(figure, structures)
+    shown = "" if len(tiles) == total else f"; the first {len(tiles)} of {total} volumes"
+    figure.suptitle(f"network trained on {predictor.use['label']}{shown}", fontsize=6, color="0.35")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m lib.predict", description=__doc__.splitlines()[0])
+    for name, text in (("weights", "a .safetensors file"), ("input", "folder to segment"), ("output", "new folder")):
+        parser.add_argument(f"--{name}", required=True, metavar=name.upper(), help=text)
+    options = parser.parse_args(arguments)
+    try:
+        table = predict(Path(options.weights), Path(options.input), Path(options.output))
+    except InputError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return 1
+    print(table.groupby("structure", sort=False).mean(numeric_only=True).round(3).to_string())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

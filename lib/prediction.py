@@ -1,0 +1,136 @@
+"""What a trained network says of a volume from a file, on the file's own grid."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from lib import paths, weights
+from lib.data import acdc, mmwhs, volumes
+from lib.data.examples import PHASES, Examples, normalise
+from lib.data.layouts import Loaded, Volume
+from lib.data.scan import Scan, isotropic, turned
+from lib.errors import InputError
+from lib.inference import masks
+from lib.methods import parts
+from lib.models.arms import acdc_network
+from lib.models.gates_arms import volume_network
+from lib.models.position_arms import position_network
+from lib.models.sdnet.network import sdnet_network
+from lib.training import device, predict_logits
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    one.__name__: one for one in (acdc_network, position_network, sdnet_network, volume_network)
+}
+
+
+class Predictor:
+    """A trained segmentation network, from a file of weights alone.
+
+    Args:
+        path: written by a training notebook of the compendium.
+
+    Raises:
+        InputError: damaged weights, or those of a network that does not segment NIfTI volumes.
+    """
+
+    def __init__(self, path: Path):
+        self.use = weights.used(path)
+        if not self.use:
+            given = "networks for ACDC, MM-WHS and Decathlon scans do"
+            raise InputError(f"{paths.shown(path)}: its network does not segment NIfTI volumes; {given}")
+        self.model, self.facts = weights.read(path, NETWORKS[self.use["network"]])
+        self.structures: list[str] = self.use["structures"]
+        self.input: dict = self.use["input"]
+
+    @property
+    def layout(self) -> str:
+        return self.input["layout"]
+
+    @property
+    def given(self) -> str:
+        """The fact that the network wants to know: "none", "position" or "phase"."""
+        return parts(self.facts["arm"])[1] if self.use["network"] == "acdc_network" else "none"
+
+    def __call__(self, volume: Volume, loaded: Loaded) -> np.ndarray:
+        """Labels (H, W, D), uint8, from 1 in the order of the structures, in the order in which the file is stored."""
+        if self.layout == "decathlon":
+            return self._scan(volume, loaded)
+        if self.layout == "acdc":
+            return self._slices(loaded.nifti.array, loaded.nifti.spacing[:2], volume.phase)
+        shown = mmwhs.display(nib.apply_orientation(loaded.nifti.array, loaded.axes))
+        across, along, _ = loaded.nifti.spacing[np.argsort(loaded.axes[:, 0])]
+        return _stored(mmwhs.display(self._slices(shown, (along, across), None)), loaded.axes)
+
+    def _scan(self, volume: Volume, loaded: Loaded) -> np.ndarray:
+        """By a 3D network, see `lib.inference`; where it is asked for each structure alone, the first one wins."""
+        own = turned(Scan(volume.name, loaded.nifti.array, None, tuple(loaded.nifti.spacing)), loaded.axes)
+        seen = isotropic(own, self.input["spacing"], self.input["blur"])
+        how = {"window": tuple(self.use["window"]), "asked": self.use["asked"]}
+        found = masks(self.model, seen, len(self.structures), shape=own.image.shape, **how).numpy()
+        labels = np.where(found.any(0), found.argmax(0) + 1, 0).astype(np.uint8)
+        return _stored(labels, loaded.axes)
+
+    def _slices(self, image: np.ndarray, spacing: tuple[float, float], phase: str | None) -> np.ndarray:
+        """By a 2D network, slice by slice; prepared as for training (`lib.data.acdc.prepare`) and brought back."""
+        shape, side = image.shape[:2], self.input["side"]
+        resized = (side, side)
+        if not self.input.get("resize"):
+            resized = volumes.resampled_shape(shape, np.asarray(spacing), self.input["spacing"])
+        slices = volumes.image_slices(
+            image.astype(np.float32), resized, side, tuple(self.input.get("percentiles", (5, 95)))
+        )
+        x = torch.from_numpy(slices)[:, None]
+        if self.use["network"] == "position_network":
+            x = normalise(x, self.use["statistics"])
+        elif self.use["network"] == "sdnet_network":
+            x = 2 * x - 1
+        nothing = torch.zeros(len(x), dtype=torch.int64)
+        examples = Examples(x, nothing, torch.from_numpy(self._z(len(x), phase)), nothing).to(device())
+        return on_grid(predict_logits(self.model, examples).cpu(), resized, shape)
+
+    def _z(self, depth: int, phase: str | None) -> np.ndarray:
+        """The facts of each slice, (D, K). Of the position, ACDC's convention is believed: the first slice is basal."""
+        if self.given == "phase":
+            return np.tile(np.float32([phase == name for name in PHASES]), (depth, 1))
+        if self.given == "position":
+            return acdc.slice_positions(None, depth)[:, None]
+        return np.zeros((depth, 1), np.float32)
+
+
+def _stored(volume: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """RAS+ -> the order in which the file is stored."""
+    back = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), axes)
+    return nib.apply_orientation(volume, back)
+
+
+def on_grid(logits: Tensor, resized: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    """Class logits of prepared slices -> labels on the grid before; the way back of `volumes.image_slices`.
+
+    Probabilities are interpolated, not labels, so that borders stay smooth; beyond what the network saw is background.
+
+    Args:
+        logits: (D, C, side, side).
+        resized: (H', W') of the slices before they were cut or filled to `side`.
+        shape: (H, W) of the file.
+
+    Returns:
+        (H, W, D) uint8.
+    """
+    probabilities = logits.softmax(1)
+    depth, classes, side, _ = probabilities.shape
+    whole = torch.zeros(depth, classes, *resized)
+    whole[:, 0] = 1
+    source, target = [], []
+    for length in resized:
+        shift = side // 2 - length // 2  # as in `volumes.centre_crop_or_pad`
+        first, last = max(0, -shift), min(length, side - shift)
+        source.append(slice(first + shift, last + shift))
+        target.append(slice(first, last))
+    whole[:, :, target[0], target[1]] = probabilities[:, :, source[0], source[1]]
+    back = interpolate(whole, shape, mode="bilinear", align_corners=False)
+    return np.ascontiguousarray(back.argmax(1).byte().numpy().transpose(1, 2, 0))

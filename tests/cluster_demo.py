@@ -1,0 +1,67 @@
+"""The smoke pipeline in two fresh clones, once in place and once as jobs of a real Slurm: every file must be the same.
+
+`make cluster-demo` runs it. Where there is no Slurm or no root it says so, and the second run is in place too.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+from real_slurm import Slurm, missing
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(clone: Path, *command: str, **environment: str) -> None:
+    """A command in a clone; its output only if it fails."""
+    start = time.monotonic()
+    done = subprocess.run(
+        command, cwd=clone, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    print(f"{clone.name}: {' '.join(command[-4:])}: {time.monotonic() - start:.0f} s", flush=True)
+    if done.returncode:
+        sys.exit(done.stdout[-6000:])
+
+
+def digests(clone: Path) -> dict[str, str]:
+    """sha256 of every result: weights, metrics, executed notebooks, tables and figures."""
+    files = [file for folder in ("build/smoke", "paper_figures/smoke") for file in (clone / folder).rglob("*")]
+    return {
+        file.relative_to(clone).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(files)
+        if file.is_file() and "raw" not in file.parts
+    }
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, nullcontext() if missing() else Slurm() as slurm:
+        here, there = Path(folder, "here"), Path(folder, "there")
+        for clone in (here, there):
+            subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+        venv = Path(folder, "venv")
+        run(here, "make", "repro", "SCALE=smoke", f"VENV={venv}")
+        python, path = str(venv / "bin" / "python"), f"{venv / 'bin'}:{os.environ['PATH']}"
+        run(there, python, "-m", "lib.params", "scale=smoke")
+        if slurm:
+            print("through Slurm:", slurm.say("sinfo", "--noheader", "--format=%D node of %c cores").strip())
+            run(there, python, "-m", "lib.fan_out", "--on", "slurm", **(slurm.environment | {"PATH": path}))
+        else:
+            print(f"no Slurm here ({missing()}): in place once more")
+            run(there, python, "-m", "dvc", "repro", PATH=path)
+        ours, theirs = digests(here), digests(there)
+        different = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        for name in sorted(name for name in ours if name.endswith((".csv", ".md"))):
+            print("same" if ours[name] == theirs.get(name) else "DIFFERENT", ours[name][:12], name)
+        if different:
+            sys.exit("the two runs differ in " + ", ".join(different))
+        print(f"the two runs agree in all {len(ours)} files")
+        run(there, python, "-m", "dvc", "repro", PATH=path)  # nothing changed: seconds
+
+
+if __name__ == "__main__":
+    main()

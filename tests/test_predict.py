@@ -1,0 +1,325 @@
+"""Prediction on new volumes: every layout there and back, the table against SciPy, and bad inputs in one line each."""
+
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import ndimage
+
+from lib import plotting, prediction, weights
+from lib.data import layouts, volumes
+from lib.models.arms import acdc_network
+from lib.models.gates_arms import volume_network
+from lib.models.position_arms import position_network
+from lib.models.sdnet.network import sdnet_network
+from lib.predict import main, predict
+from lib.prediction import Predictor, on_grid
+from lib.training import build
+
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
+
+HEART = ("right ventricle", "myocardium", "left ventricle")
+
+
+def blobs(shape, classes, seed=0):
+    """A smooth image whose brightest parts are labelled, by quantiles."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), [2, 2, 0.7])
+    edges = np.quantile(noise, np.linspace(0.6, 1, classes)[:-1])
+    return (100 * noise / noise.std() + 300).astype(np.int16), np.digitize(noise, edges).astype(np.uint8)
+
+
+def save(path, array, affine, spacing=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array, affine), path)
+    return path
+
+
+AFFINE = np.array([[-1.4, 0, 0, 80], [0, 1.5, 0, -60], [0, 0, 9.0, 5], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def hearts(tmp_path):
+    """Two patients in ACDC's layout, one of them with labels."""
+    folder = tmp_path / "hearts"
+    for number, name in enumerate(("patient001", "patient002")):
+        for frame in (1, 7):
+            image, truth = blobs((43, 38, 5), 4, seed=10 * number + frame)
+            save(folder / name / f"{name}_frame{frame:02d}.nii.gz", image, AFFINE)
+            if not number:
+                save(folder / name / f"{name}_frame{frame:02d}_gt.nii.gz", truth, AFFINE)
+        (folder / name / "Info.cfg").write_text("ED: 1\nES: 7\nGroup: NOR\n")
+    return folder
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """Two volumes in the Decathlon's layout, stored in different orders, one of them with labels."""
+    folder = tmp_path / "Task99"
+    for number, codes in enumerate(("LPS", "ARI")):
+        image, truth = blobs((20, 23, 18), 3, seed=number)
+        axes = nib.orientations.axcodes2ornt(codes)
+        like = nib.Nifti1Image(image, np.diag([1.0, 1.2, 1.5, 1]))
+        for kind, array in (("imagesTr", image), ("labelsTr", truth))[: 2 - number]:
+            stored = nib.Nifti1Image(array, like.affine).as_reoriented(
+                nib.orientations.ornt_transform(nib.io_orientation(like.affine), axes)
+            )
+            path = folder / kind / f"case_{number}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nib.save(stored, path)
+    return folder
+
+
+def acdc_input(**change):
+    return {"layout": "acdc", "spacing": 2.0, "side": 32, "resize": False, "percentiles": [5, 95]} | change
+
+
+NETWORKS = {
+    "inside-position": (acdc_network, {"arm": "inside-position", "condition": 1, "size": 32, "filters": 2}, {}),
+    "inside-phase": (acdc_network, {"arm": "inside-phase", "condition": 2, "size": 32, "filters": 2}, {}),
+    "baseline": (acdc_network, {"arm": "baseline", "condition": 1, "size": 32, "filters": 2}, {}),
+    "unet-10": (position_network, {"network": "unet", "scale": 10, "filters": 2}, {"statistics": {}}),
+    "self_train": (sdnet_network, {"method": "unet", "classes": 4, "filters": 2}, {}),
+}
+
+
+def trained(folder, network, facts, given, structures=HEART, **how):
+    """Weights that no training made, with all that a training notebook writes."""
+    model = build(lambda: network(**facts), 1)
+    data = {"label": "phantom (synthetic, 0)", "structures": list(structures), "input": given}
+    weights.write(folder / "w.safetensors", model, facts, weights.use(network.__name__, data, **how))
+    return folder / "w.safetensors"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "change", [{}, {"resize": True, "spacing": None, "percentiles": [0, 100]}], ids=["cut", "resized"]
+)
+def test_hearts(name, change, hearts, tmp_path):
+    network, facts, how = NETWORKS[name]
+    path = trained(tmp_path, network, facts, acdc_input(**change), **how)
+    table = predict(path, hearts, tmp_path / "out")
+    written = {file.name for file in (tmp_path / "out").iterdir()}
+    names = [f"patient00{n}_frame0{f}" for n in (1, 2) for f in (1, 7)]
+    assert written == {f"{one}.nii.gz" for one in names} | {"volumes.csv", "contact_sheet.png"}
+    assert table.volume.drop_duplicates().tolist() == names
+    assert table.structure.tolist() == [*HEART] * 4
+    assert table.dice.notna().tolist() == [True] * 6 + [False] * 6
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out" / "volumes.csv"), table, atol=1e-4)
+
+
+def test_a_label_map_lies_on_the_image_and_the_table_counts_it(hearts, tmp_path):
+    network, facts, how = NETWORKS["baseline"]
+    table = predict(trained(tmp_path, network, facts, acdc_input(), **how), hearts, tmp_path / "out").set_index(
+        "volume"
+    )
+    for name in ("patient001_frame01", "patient002_frame07"):
+        image = nib.load(hearts / name[:10] / f"{name}.nii.gz")
+        found = nib.load(tmp_path / "out" / f"{name}.nii.gz")
+        assert found.shape == image.shape and found.get_data_dtype() == np.uint8
+        assert np.array_equal(found.affine, image.affine)
+        for kind in ("qform", "sform"):
+            ours, theirs = (getattr(one, f"get_{kind}")(coded=True) for one in (found, image))
+            assert ours[1] == theirs[1] and (ours[0] is None or np.array_equal(ours[0], theirs[0]))
+        labels = np.asarray(found.dataobj)
+        count = [np.count_nonzero(labels == number) for number in (1, 2, 3)]
+        assert sum(count) > 0
+        assert table.loc[name, "ml"].tolist() == pytest.approx([n * 1.4 * 1.5 * 9 / 1000 for n in count], rel=1e-6)
+    truth = np.asarray(nib.load(hearts / "patient001" / "patient001_frame01_gt.nii.gz").dataobj)
+    found = np.asarray(nib.load(tmp_path / "out" / "patient001_frame01.nii.gz").dataobj)
+    for number, (_, row) in enumerate(table.loc["patient001_frame01"].iterrows(), 1):
+        a, b = found == number, truth == number
+        assert row.dice == pytest.approx(2 * (a & b).sum() / max(1, a.sum() + b.sum()), abs=1e-6)
+        assert row.ml_labels == pytest.approx(b.sum() * 1.4 * 1.5 * 9 / 1000, rel=1e-6)
+
+
+class Threshold(torch.nn.Module):
+    """What a perfect network would be: it finds the labels from the intensities alone."""
+
+    def __init__(self, edges):
+        super().__init__()
+        self.edges = edges
+
+    def forward(self, x, z=None):
+        below = torch.stack([torch.full_like(x[:, 0], -9), *(x[:, 0] - edge for edge in self.edges)], 1)
+        classes = sum((x[:, 0] >= edge).long() for edge in self.edges)
+        return 20.0 * torch.nn.functional.one_hot(classes, below.shape[1]).movedim(-1, 1).float()
+
+
+@pytest.mark.parametrize("change", [{}, {"spacing": 1.1, "side": 96}, {"spacing": 1.1, "side": 32}, {"resize": True}])
+@pytest.mark.parametrize("shape", [(43, 38, 5), (60, 61, 2)])
+def test_what_is_seen_is_brought_back_to_where_it_was(change, shape, tmp_path):
+    """A bright box in the middle, found by its intensity on the network's grid, is where it was on the file's own."""
+    given = acdc_input(**change)
+    truth = np.zeros(shape, np.uint8)
+    truth[shape[0] // 2 - 6 : shape[0] // 2 + 7, shape[1] // 2 - 4 : shape[1] // 2 + 9] = 1
+    image = np.where(truth, 1000, 100) + np.random.default_rng(0).integers(0, 50, shape)
+    save(tmp_path / "in" / "patient001_frame01.nii.gz", image.astype(np.int16), AFFINE)
+    network, facts, how = NETWORKS["baseline"]
+    path = trained(tmp_path, network, facts, given | {"percentiles": [0, 100]}, **how)
+    predictor = Predictor(path)
+    predictor.model = Threshold([0.5])
+    (volume,) = layouts.find(tmp_path / "in", "acdc")
+    found = predictor(volume, layouts.load(volume, "acdc", HEART))
+    dice = 2 * ((found == 1) & (truth == 1)).sum() / ((found == 1).sum() + truth.sum())
+    assert dice > 0.9
+    shift = np.array(ndimage.center_of_mass(found == 1)) - ndimage.center_of_mass(truth)
+    assert np.abs(shift).max() < 0.3
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (9, 12), (8, 8), (7, 11)])
+@pytest.mark.parametrize("side", [6, 8, 13])
+def test_cutting_and_filling_is_undone(shape, side):
+    labels = np.random.default_rng(0).integers(0, 3, (*shape, 2))
+    cut = volumes.centre_crop_or_pad(labels, side, fill=0)
+    logits = 9.0 * torch.nn.functional.one_hot(torch.from_numpy(cut).long(), 3).permute(2, 3, 0, 1)
+    back = on_grid(logits, shape, shape)
+    assert back.shape == (*shape, 2)
+    assert np.array_equal(volumes.centre_crop_or_pad(back, side, fill=0), cut)
+    assert np.count_nonzero(back) == np.count_nonzero(cut)  # what was cut off is background
+
+
+@pytest.mark.parametrize("kind", ["unet", "attention", "asked_attention", "asked_inside"])
+def test_scans_in_any_orientation(kind, scans, tmp_path):
+    facts = {"network": kind, "structures": 2, "feature_scale": 32.0}
+    facts |= {"gates": 2, "gating": "decoder", "subsample": 2} if "attention" in kind else {}
+    given = {"layout": "decathlon", "spacing": 1.5, "blur": 0.0}
+    how = {"window": [16, 16, 32], "asked": kind.startswith("asked")}
+    path = trained(tmp_path, volume_network, facts, given, ("front", "back"), **how)
+    table = predict(path, scans, tmp_path / "out")
+    assert table.volume.tolist() == ["case_0", "case_0", "case_1", "case_1"]
+    assert table.dice.notna().tolist() == [True, True, False, False]
+    for name in ("case_0", "case_1"):
+        image, found = nib.load(scans / "imagesTr" / f"{name}.nii.gz"), nib.load(tmp_path / "out" / f"{name}.nii.gz")
+        assert found.shape == image.shape and np.array_equal(found.affine, image.affine)
+
+
+def test_orientation_is_undone(scans, tmp_path, monkeypatch):
+    """A network that finds what is bright, told of each scan in RAS+, finds it where it is stored."""
+    path = trained(
+        tmp_path,
+        volume_network,
+        {"network": "unet", "structures": 2, "feature_scale": 32.0},
+        {"layout": "decathlon", "spacing": 1.0, "blur": 0.0},
+        ("front", "back"),
+        window=[16, 16, 16],
+        asked=False,
+    )
+
+    def bright(model, scan, structures, window, shape, asked):
+        zoomed = ndimage.zoom(scan.image, np.array(shape) / scan.image.shape, order=1, mode="nearest", grid_mode=True)
+        return torch.stack([torch.from_numpy(zoomed > 400), torch.zeros(shape, dtype=torch.bool)])
+
+    monkeypatch.setattr(prediction, "masks", bright)
+    predict(path, scans, tmp_path / "out")
+    for name in ("case_0", "case_1"):
+        image = np.asarray(nib.load(scans / "imagesTr" / f"{name}.nii.gz").dataobj) > 400
+        found = np.asarray(nib.load(tmp_path / "out" / f"{name}.nii.gz").dataobj) == 1
+        assert 2 * (image & found).sum() / (image.sum() + found.sum()) > 0.85
+
+
+def test_whole_hearts_in_the_values_of_their_release(tmp_path):
+    structures = ("left ventricle", "right ventricle", "myocardium", "left atrium", "right atrium", "p", "a")
+    facts = {"method": "unet", "classes": 8, "filters": 2}
+    path = trained(tmp_path, sdnet_network, facts, {"layout": "mmwhs", "spacing": 2.0, "side": 32}, structures)
+    image, _ = blobs((30, 26, 9), 8)
+    values = np.array([0, 500, 600, 205, 420, 550, 850, 820])
+    truth = values[blobs((30, 26, 9), 8)[1]].astype(np.int16)
+    affine = np.array([[0, 0, 1.5, 0], [-1.2, 0, 0, 30], [0, 1.3, 0, 0], [0, 0, 0, 1]])
+    save(tmp_path / "in" / "ct_train_1001_image.nii.gz", image, affine)
+    save(tmp_path / "in" / "ct_train_1001_label.nii.gz", truth, affine)
+    table = predict(path, tmp_path / "in", tmp_path / "out")
+    found = nib.load(tmp_path / "out" / "ct_train_1001_image.nii.gz")
+    assert np.allclose(found.affine, affine, atol=1e-6)
+    labels = np.asarray(found.dataobj)
+    assert set(np.unique(labels)) <= set(values.tolist())
+    for value, ml in zip(values[1:], table.ml, strict=True):
+        assert (labels == value).sum() * 1.2 * 1.3 * 1.5 / 1000 == pytest.approx(ml, rel=1e-6)
+    assert table.ml_labels.sum() == pytest.approx((truth > 0).sum() * 1.2 * 1.3 * 1.5 / 1000, rel=1e-5)
+
+
+# ----------------------------------------------------------------------------------------------------------- bad input
+
+
+def run(capsys, path, source, output):
+    code = main(["--weights", str(path), "--input", str(source), "--output", str(output)])
+    return code, capsys.readouterr().err.splitlines()
+
+
+def test_all_bad_volumes_are_named_and_nothing_is_written(hearts, tmp_path, capsys):
+    network, facts, how = NETWORKS["baseline"]
+    path = trained(tmp_path, network, facts, acdc_input(), **how)
+    first, second = (hearts / "patient001" / f"patient001_frame0{f}.nii.gz" for f in (1, 7))
+    first.write_bytes(first.read_bytes()[:200])
+    save(second, np.full((43, 38, 5), np.nan, np.float32), AFFINE)
+    save(hearts / "patient002" / "patient002_frame01_gt.nii.gz", np.zeros((43, 38, 4), np.uint8), AFFINE)
+    save(hearts / "patient002" / "patient002_frame07_gt.nii.gz", np.full((43, 38, 5), 9, np.uint8), AFFINE)
+    code, lines = run(capsys, path, hearts, tmp_path / "out")
+    lines = [line for line in lines if line.startswith("error: ")]
+    assert code == 1 and not (tmp_path / "out").exists()
+    assert len(lines) == 4, lines
+    for words, line in zip(
+        ("truncated", "NaN or infinite", "shape", "labels other than 0, 1, 2, 3"), lines, strict=True
+    ):
+        assert words in line
+
+
+def test_nothing_is_overwritten(hearts, tmp_path, capsys):
+    network, facts, how = NETWORKS["baseline"]
+    path = trained(tmp_path, network, facts, acdc_input(), **how)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    code, lines = run(capsys, path, hearts, tmp_path / "out")
+    assert code == 1 and lines[-1].endswith("not an empty folder; nothing is overwritten, name another")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_a_phase_that_nobody_tells(hearts, tmp_path, capsys):
+    network, facts, how = NETWORKS["inside-phase"]
+    path = trained(tmp_path, network, facts, acdc_input(), **how)
+    (hearts / "patient002" / "Info.cfg").write_text("ED: 1\n")
+    code, lines = run(capsys, path, hearts, tmp_path / "out")
+    assert code == 1
+    (line,) = [line for line in lines if line.startswith("error: ")]
+    assert "patient002_frame07.nii.gz: ED or ES? Info.cfg beside it does not say" in line
+
+
+def test_folders_without_what_the_network_wants(hearts, tmp_path, capsys):
+    network, facts, how = NETWORKS["baseline"]
+    path = trained(tmp_path, network, facts, acdc_input(), **how)
+    shutil.rmtree(hearts / "patient001")
+    assert "no such folder" in run(capsys, path, tmp_path / "nowhere", tmp_path / "out")[1][-1]
+    (tmp_path / "empty").mkdir()
+    line = run(capsys, path, tmp_path / "empty", tmp_path / "out")[1][-1]
+    assert "no volumes; this network expects patientNNN_frameFF.nii.gz" in line
+    shutil.copytree(hearts / "patient002", hearts / "again" / "patient002")
+    lines = [line for line in run(capsys, path, hearts, tmp_path / "out")[1] if line.startswith("error: ")]
+    assert len(lines) == 2 and all("also found as" in line for line in lines)
+
+
+def test_weights_of_other_networks(hearts, tmp_path, capsys):
+    model = build(lambda: acdc_network("baseline", 1, 32, 2), 0)
+    weights.write(tmp_path / "w.safetensors", model, {})
+    code, lines = run(capsys, tmp_path / "w.safetensors", hearts, tmp_path / "out")
+    assert code == 1 and "its network does not segment NIfTI volumes" in lines[-1]
+    assert "no such file" in run(capsys, tmp_path / "gone.safetensors", hearts, tmp_path / "out")[1][-1]
+
+
+def test_structures_that_no_chapter_has_get_colours_of_their_own():
+    known, unknown = plotting.STRUCTURE_COLOURS["pancreas"], ("liver", "pancreas", "vessel")
+    colours = plotting.structure_colours(unknown)
+    assert list(colours) == list(unknown) and colours["pancreas"] == known
+    assert len(set(colours.values())) == 3
+
+
+@pytest.mark.parametrize("folder", ["Tr", "Ts", ""])
+def test_decathlon_folders(folder, tmp_path):
+    image, truth = blobs((8, 8, 8), 2)
+    place = tmp_path / "Task01" / f"images{folder}" if folder else tmp_path / "plain"
+    save(place / "a.nii.gz", image, np.eye(4))
+    if folder:
+        save(tmp_path / "Task01" / f"labels{folder}" / "a.nii.gz", truth, np.eye(4))
+    (found,) = layouts.find(tmp_path, "decathlon")
+    assert (found.name, found.truth is not None) == ("a", bool(folder))
