@@ -159,7 +159,7 @@ def main(arguments: list[str]) -> int:
         parser.add_argument(f"--{name}", required=True, metavar=name.upper(), help=text)
     options = parser.parse_args(arguments)
     try:
-        table = predict(Path(options.weights), Path(options.input), Path(options.output))
+        table = predict(*(Path(path).absolute() for path in (options.weights, options.input, options.output)))
     except InputError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)

@@ -10,6 +10,7 @@ With WHEREABOUTS_RUN_ON=slurm in the environment the notebook runs as a Slurm jo
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -59,6 +60,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-f", dest="sources", metavar="FILE[:SECTION]", action="append", default=[])
     parser.add_argument("pairs", nargs="*", metavar="key=value")
     options = parser.parse_intermixed_args(arguments)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # one that comes early waits until it is listened for
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)  # a job's shell had it ignored
     os.environ |= {"SOURCE_DATE_EPOCH": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     try:
         source = paths.at(options.notebook)

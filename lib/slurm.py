@@ -60,7 +60,8 @@ def submit(arguments: list[str], notebook: str) -> int:
         *("sbatch", "--wait", "--parsable", "--requeue", "--open-mode=append", "--dependency=singleton"),
         *(f"--job-name={name}", f"--chdir={paths.ROOT}", f"--output={log}", f"--signal=B:USR1@{WARNING_SECONDS}"),
         *resources(notebook),
-        f"--wrap=exec {command}",  # exec: the signals are for the runner, not for a shell around it
+        # the runner is in place of the shell, since signals are for it; until it listens, the warning is ignored
+        f"--wrap=trap '' USR1; exec {command}",
     ]
     try:
         waiting = subprocess.Popen(
@@ -109,9 +110,14 @@ def _wait(waiting: subprocess.Popen, log: Path, left: Path) -> int:
 
 
 def _state(job: str) -> str:
-    """What Slurm says of a job that ended: "TIMEOUT", "OUT_OF_MEMORY"."""
-    words = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False).stdout.split()
-    return next((word.partition("=")[2] for word in words if word.startswith("JobState=")), "unknown to Slurm")
+    """What Slurm says of a job that ended: "TIMEOUT", "OUT_OF_MEMORY"; for a while it may still be ending."""
+    state, tries = "COMPLETING", 0
+    while state in ("COMPLETING", "RUNNING") and tries < 50:
+        time.sleep(0.2 if tries else 0)
+        done = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False)
+        words = [word.partition("=")[2] for word in done.stdout.split() if word.startswith("JobState=")]
+        state, tries = words[0] if words else "unknown to Slurm", tries + 1
+    return state
 
 
 def finish(code: int, again: bool) -> int:

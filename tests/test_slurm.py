@@ -27,6 +27,8 @@ while done < steps:
         raise interruption.Interrupted("halfway")
     time.sleep(0.1)
     done += 1
+    if done == 5:
+        open(state + ".begun", "w").close()
 open(state + ".result", "w").write(str(done))
 """
 
@@ -138,7 +140,7 @@ def test_cancelled(slurm, tmp_path):
 def test_put_away_on_a_signal_requeued_and_resumed(number, slurm, tmp_path):
     job = Job(slurm, tmp_path, TRAINS, steps=60)
     name = job.id()
-    time.sleep(4)
+    until((tmp_path / "state.begun").exists)
     slurm.say("scancel", f"--signal={number}", "--full", name)
     assert job.end() == 0, job.errors
     assert (tmp_path / "state.result").read_text() == "60"
