@@ -49,7 +49,10 @@ def main() -> None:
         run(there, python, "-m", "lib.params", "scale=smoke")
         if slurm:
             print("through Slurm:", slurm.say("sinfo", "--noheader", "--format=%D node of %c cores").strip())
-            run(there, python, "-m", "lib.fan_out", "--on", "slurm", **(slurm.environment | {"PATH": path}))
+            resources = Path(folder, "cluster.yaml")
+            resources.write_text('"*": {cpus-per-task: 1}\n')  # this node has neither a GPU nor a declared memory
+            environment = slurm.environment | {"PATH": path, "WHEREABOUTS_CLUSTER": str(resources)}
+            run(there, python, "-m", "lib.fan_out", "--on", "slurm", "--jobs", "4", **environment)
         else:
             print(f"no Slurm here ({missing()}): in place once more")
             run(there, python, "-m", "dvc", "repro", PATH=path)
