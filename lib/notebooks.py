@@ -31,13 +31,24 @@ def normalise(notebook: nbformat.NotebookNode, outputs: bool = False) -> nbforma
             clean["metadata"]["tags"] = list(tags)
         if cell.cell_type == "code":
             clean["execution_count"] = cell.execution_count if outputs else None
-            clean["outputs"] = [_without_metadata(output) for output in cell.outputs] if outputs else []
+            clean["outputs"] = _joined(cell.outputs) if outputs else []
         cells.append(clean)
     return nbformat.from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
 
 
-def _without_metadata(output: dict) -> dict:
-    return {key: {} if key == "metadata" else value for key, value in output.items()}
+def _joined(outputs: list[dict]) -> list[dict]:
+    """Outputs without metadata; what a cell prints is one output, in however many pieces the kernel sent it."""
+    joined: list[dict] = []
+    printed: dict[str, dict] = {}  # "stdout", "stderr"
+    for output in outputs:
+        output = {key: {} if key == "metadata" else value for key, value in output.items()}
+        if output["output_type"] == "stream" and output["name"] in printed:
+            printed[output["name"]]["text"] += output["text"]
+            continue
+        if output["output_type"] == "stream":
+            printed[output["name"]] = output
+        joined.append(output)
+    return joined
 
 
 def read(path: Path) -> nbformat.NotebookNode:

@@ -64,6 +64,13 @@ def test_a_run_is_the_same_bytes_twice_and_shows_progress_outside_the_notebook(t
     assert "papermill" not in outputs[0].decode().replace("injected-parameters", "")
 
 
+def test_what_is_printed_is_one_output_however_slowly_it_comes(tmp_path):
+    cell = "import time\nfor k in range(4):\n    print(k, end=' ', flush=True)\n    time.sleep(0.4)"
+    assert execute(notebook(tmp_path, cell), tmp_path / "out.ipynb").returncode == 0
+    (output,) = notebooks.read(tmp_path / "out.ipynb").cells[-1].outputs
+    assert output.text == "0 1 2 3 "
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
