@@ -17,16 +17,15 @@ import matplotlib.pyplot as plt
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import torch
 
-from lib import files, metrics, paths, plotting
+from lib import files, paths, plotting
 from lib.data import layouts
 from lib.data.layouts import Loaded, Volume
 from lib.data.scan import axial
 from lib.errors import InputError, raise_all
 from lib.prediction import Predictor
 from lib.progress import bar
-from lib.surface import surface_distance
+from lib.volume_scores import agreement
 
 SHOWN = 40  # volumes on the contact sheet
 
@@ -102,12 +101,9 @@ def measures(one: Segmented, structures: list[str]) -> list[dict]:
         row = {"volume": one.volume.name, "structure": structure, "ml": found.sum() * spacing.prod() / 1000}
         if one.loaded.truth is not None:
             there = one.loaded.truth == number
-            pair = [torch.from_numpy(np.ascontiguousarray(mask))[None].byte() for mask in (found, there)]
-            row |= {
-                "ml_labels": there.sum() * spacing.prod() / 1000,
-                "dice": metrics.dice(*pair, 2).item(),
-                "surface_mm": surface_distance(found, there, tuple(spacing)),
-            }
+            scores = agreement(found, there, tuple(spacing))
+            row |= {"ml_labels": there.sum() * spacing.prod() / 1000}
+            row |= {"dice": scores["dice"], "surface_mm": scores["surface"]}
         rows.append(row)
     return rows
 

@@ -36,9 +36,9 @@ def write(path: Path, model: nn.Module, facts: dict, use: dict | None = None) ->
     Args:
         path: ends in .safetensors.
         model: made by a function that takes `facts`.
-        use: see `use`.
         facts: keyword arguments of that function, JSON values. They go into one metadata key, with a sha256 of
             everything, since safetensors writes several in random order.
+        use: see `use`.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     said = {"facts": facts, "use": use or {}}

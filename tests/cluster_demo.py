@@ -3,7 +3,6 @@
 `make cluster-demo` runs it. Where there is no Slurm or no root it says so, and the second run is in place too.
 """
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+from equality import hashes
 from real_slurm import Slurm, missing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,12 +30,9 @@ def run(clone: Path, *command: str, **environment: str) -> None:
 
 def digests(clone: Path) -> dict[str, str]:
     """sha256 of every result: weights, metrics, executed notebooks, tables and figures."""
-    files = [file for folder in ("build/smoke", "paper_figures/smoke") for file in (clone / folder).rglob("*")]
-    return {
-        file.relative_to(clone).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(files)
-        if file.is_file() and "raw" not in file.parts
-    }
+    folders = ("build/smoke", "paper_figures/smoke")
+    found = {f"{folder}/{name}": digest for folder in folders for name, digest in hashes(clone / folder).items()}
+    return {name: digest for name, digest in found.items() if "raw" not in name.split("/")}
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_semi_supervised import DRAWN, LABELLED, UNLABELLED, VALIDATION, WEIGHTS, same_bits
+from equality import same_bits
+from test_semi_supervised import DRAWN, LABELLED, UNLABELLED, VALIDATION, WEIGHTS
 
 from lib.checkpoints import Checkpoint
 from lib.data.examples import Examples

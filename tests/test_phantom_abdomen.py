@@ -1,6 +1,5 @@
 """The synthetic abdomen: anatomy, image, its two layouts read back by nibabel, pydicom and our loaders, randomness."""
 
-import hashlib
 import itertools
 import json
 import random
@@ -10,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from equality import hashes
 from nibabel.orientations import aff2axcodes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from scipy import ndimage
@@ -78,14 +78,6 @@ def patients():
             (person, *abdomen.scan(person, STEP, rng)) for person, rng in zip(people, children, strict=True)
         ]
     return found
-
-
-def hashes(root):
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in root.rglob("*")
-        if path.is_file()
-    }
 
 
 def dice(first, second):

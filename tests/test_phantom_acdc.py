@@ -1,11 +1,11 @@
 """The synthetic ACDC: layout, anatomy, image formation and randomness."""
 
-import hashlib
 import random
 
 import nibabel as nib
 import numpy as np
 import pytest
+from equality import hashes
 from scipy import ndimage
 
 from lib.data import acdc as loader
@@ -44,14 +44,6 @@ def patients(database):
         )
         found[-1]["truth"] = np.stack([np.asarray(image.dataobj) for image in found[-1]["labels"]], -1)
     return found
-
-
-def hashes(root):
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in root.rglob("*")
-        if path.is_file()
-    }
 
 
 def ejection(patient):

@@ -1,11 +1,11 @@
 """The synthetic QMRI and BOLD studies: layout, orientation, anatomy, and what sets CP-BOLD apart from its cine."""
 
-import hashlib
 from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
+from equality import hashes
 from scipy import ndimage
 
 from lib.data import studies
@@ -62,13 +62,6 @@ def load(path):
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def hashes(root):
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in root.rglob("*.nii.gz")
-    }
 
 
 def bearing(labels):

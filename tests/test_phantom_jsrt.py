@@ -1,11 +1,11 @@
 """The synthetic JSRT with SCR's masks: layout, anatomy, image formation and randomness."""
 
-import hashlib
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from equality import hashes
 from PIL import Image
 from scipy import ndimage
 
@@ -52,14 +52,6 @@ def patients():
 
 def mask_path(root, kind, name):
     return root / "SCR" / f"fold{2 - int(name[-1]) % 2}" / "masks" / kind / f"{name}.gif"
-
-
-def hashes(root):
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in root.rglob("*")
-        if path.is_file()
-    }
 
 
 def columns(mask):

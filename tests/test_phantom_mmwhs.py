@@ -1,6 +1,5 @@
 """The synthetic MM-WHS: layout, orientation, anatomy, image formation and randomness."""
 
-import hashlib
 import itertools
 import random
 import re
@@ -9,6 +8,7 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
+from equality import hashes
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
@@ -40,14 +40,6 @@ def volumes(root):
         voxels, truth = (np.asarray(nib.as_closest_canonical(file).dataobj) for file in (image, label))
         found[path.name.removesuffix("_image.nii.gz")] = image, label, voxels, np.where(truth == 421, LA, truth)
     return found
-
-
-def hashes(root):
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in root.rglob("*")
-        if path.is_file()
-    }
 
 
 def world(file, value):

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from equality import check_batches, same_bits
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import f1_score
-from test_semi_supervised import Killed, after, dies, same_bits, trained_to_the_end
+from test_semi_supervised import Killed, after, dies, trained_to_the_end
 from torch.nn.functional import cross_entropy
 
 from lib.augmentation import affine, warp
@@ -120,19 +121,7 @@ def test_the_background_is_the_last_plane_of_either_set(counts, shares):
 
 
 def test_a_batch_is_a_function_of_seed_and_number():
-    """Whatever was drawn or trained before; the global generators neither matter nor change."""
-    first = [learner().batch(number) for number in range(4)]
-    trained = learner()
-    torch.manual_seed(99)
-    np.random.seed(99)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    trained.step(0)
-    for number in (3, 0, 2, 2, 1):
-        assert all(map(same_bits, trained.batch(number), first[number]))
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])
-    seen = [x for x, _ in first] + [learner(seed=1).batch(number)[0] for number in range(4)]
-    assert not any(torch.equal(seen[i], seen[j]) for i in range(8) for j in range(i))
+    check_batches(learner)
 
 
 def test_frames_are_mirrored_half_the_time_and_never_upside_down():

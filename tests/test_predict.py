@@ -31,7 +31,7 @@ def blobs(shape, classes, seed=0):
     return (100 * noise / noise.std() + 300).astype(np.int16), np.digitize(noise, edges).astype(np.uint8)
 
 
-def save(path, array, affine, spacing=None):
+def save(path, array, affine):
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(array, affine), path)
     return path

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from equality import same_bits
 
 from lib import sdnet_losses as costs
 from lib import semi_supervised
@@ -61,17 +62,6 @@ def learner(method, seed=0, **changes):
     if method == "self_train":
         return SelfTraining(**arguments | {"rounds": 1} | changes)
     return SemiSupervised(**arguments | changes)
-
-
-def same_bits(a, b):
-    """Whether two nested states are equal to the last bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same_bits(a[key], b[key]) for key in a)
-    if isinstance(a, list):
-        return len(a) == len(b) and all(same_bits(x, y) for x, y in zip(a, b, strict=True))
-    return a == b
 
 
 def after(trained, steps=2):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from equality import same_bits
 
 from lib import interruption, metrics, training
 from lib.checkpoints import Checkpoint, Checkpoints
@@ -72,17 +73,6 @@ def run(checkpoint=None, loss=loss, seed=0, arm="inside-phase", schedule=SCHEDUL
     options = {"checkpoint": checkpoint, "checkpoint_seconds": 0} | options
     curve = fit(model, examples(), examples(7, seed=1), loss, schedule, seed, 4, **options)
     return model, curve, checkpoint.load()
-
-
-def same_bits(a, b):
-    """Whether two nested states are equal to the last bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same_bits(a[key], b[key]) for key in a)
-    if isinstance(a, list):
-        return len(a) == len(b) and all(same_bits(x, y) for x, y in zip(a, b, strict=True))
-    return a == b
 
 
 def equal(a, b, last=True):

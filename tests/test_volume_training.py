@@ -7,8 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from equality import check_batches, same_bits
 from scipy import ndimage
-from test_semi_supervised import Killed, after, dies, same_bits, trained_to_the_end
+from test_semi_supervised import Killed, after, dies, trained_to_the_end
 from torch import nn
 
 from lib.augmentation import affine, warp
@@ -98,19 +99,7 @@ def numpy_dice_loss(logits, labels, twice=False):
 
 @pytest.mark.parametrize("make", [learner, asked])
 def test_a_batch_is_a_function_of_seed_and_number(make):
-    """Whatever was drawn or trained before; the global generators neither matter nor change."""
-    first = [make().batch(number) for number in range(4)]
-    trained = make()
-    torch.manual_seed(99)
-    np.random.seed(99)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    trained.step(0)
-    for number in (3, 0, 2, 2, 1):
-        assert all(map(same_bits, trained.batch(number), first[number]))
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])
-    seen = [x for x, *_ in first] + [make(seed=1).batch(number)[0] for number in range(4)]
-    assert not any(torch.equal(seen[i], seen[j]) for i in range(8) for j in range(i))
+    check_batches(make)
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 16), (3, 30, 21), (40, 17, 16), (1, 1, 1)])

@@ -119,11 +119,7 @@ def load(volume: Volume, layout: str, structures: list[str]) -> Loaded:
     problems: list[str] = []
     read = volumes.try_read if layout == "acdc" else lambda path, _, faults: orientation.try_read(path, faults)
     image, truth = (read(path, 3, problems) for path in (volume.image, volume.truth))
-    if image:
-        if not volumes.all_finite(image.array):
-            problems.append(f"{paths.shown(volume.image)}: has NaN or infinite voxels; {AGAIN}")
-        elif np.equal(*np.percentile(image.array, (5, 95))):
-            problems.append(f"{paths.shown(volume.image)}: constant from its 5th to its 95th percentile; {AGAIN}")
+    problems += volumes.image_faults(image, volume.image)
     values = label_values(layout, structures)
     if truth and not np.isin(truth.array, [0, *values]).all():
         problems.append(f"{paths.shown(volume.truth)}: has labels other than 0, {', '.join(map(str, values))}; {AGAIN}")

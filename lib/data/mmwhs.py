@@ -182,11 +182,7 @@ def _problems(case: Case) -> list[str]:
     if case.truth is None and "_train_" in case.name:
         problems.append(f"{paths.shown(case.image)}: has no labels; add {case.name}_label.nii.gz")
     image, truth = (orientation.try_read(path, problems) for path in (case.image, case.truth))
-    if image:
-        if not volumes.all_finite(image.array):
-            problems.append(f"{paths.shown(case.image)}: has NaN or infinite voxels; {AGAIN}")
-        elif np.equal(*np.percentile(image.array, (5, 95))):
-            problems.append(f"{paths.shown(case.image)}: constant from its 5th to its 95th percentile; {AGAIN}")
+    problems += volumes.image_faults(image, case.image)
     if truth:
         strange = np.unique(truth.array[~np.isin(truth.array, [BACKGROUND, *LABELS])])
         if strange.size:

@@ -87,14 +87,19 @@ def try_read(path: Path | None, axes: int, problems: list[str]) -> Nifti | None:
     return nifti
 
 
+def image_faults(image: Nifti | None, path: Path) -> list[str]:
+    """What is wrong with an image's intensities, if it could be read at all."""
+    if image and not all_finite(image.array):
+        return [f"{paths.shown(path)}: has NaN or infinite voxels; {AGAIN}"]
+    if image and np.equal(*np.percentile(image.array, (5, 95))):
+        return [f"{paths.shown(path)}: constant from its 5th to its 95th percentile; {AGAIN}"]
+    return []
+
+
 def read_frame(image_path: Path | None, truth_path: Path | None, problems: list[str]) -> Nifti | None:
     """The image of one frame of a heart, checked as its labels are, each alone and together; adds to `problems`."""
     image, truth = (try_read(path, 3, problems) for path in (image_path, truth_path))
-    if image:
-        if not all_finite(image.array):
-            problems.append(f"{paths.shown(image_path)}: has NaN or infinite voxels; {AGAIN}")
-        elif np.equal(*np.percentile(image.array, (5, 95))):
-            problems.append(f"{paths.shown(image_path)}: constant from its 5th to its 95th percentile; {AGAIN}")
+    problems += image_faults(image, image_path)
     if truth and not np.isin(truth.array, range(4)).all():
         problems.append(f"{paths.shown(truth_path)}: has labels other than 0, 1, 2 and 3; {AGAIN}")
     if image and truth:

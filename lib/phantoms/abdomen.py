@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.errors import raise_all
 from lib.phantoms.abdominal_organs import Organs
 from lib.phantoms.painting import smooth
 from lib.phantoms.whole_heart import Pen, Space
@@ -140,16 +139,6 @@ class Abdomen:
             noise=rng.uniform(*kind.noise),
             slab=rng.uniform(*kind.slab),
         )
-
-
-def require(cases: int, step: float) -> None:
-    """Raise `InputError` unless that many volumes of that resolution can be written."""
-    problems = []
-    if not 1 <= cases <= 999:
-        problems.append(f"cases: {cases} is out of range; give 1 to 999")
-    if not 0.5 <= step <= 8:
-        problems.append(f"step: {step} mm is out of range; give 0.5 to 8")
-    raise_all(problems)
 
 
 def scan(abdomen: Abdomen, step: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:

@@ -19,6 +19,7 @@ from nibabel.orientations import axcodes2ornt, ornt_transform
 from lib import files, progress
 from lib.phantoms import abdomen
 from lib.phantoms.abdomen import LABELS, Abdomen
+from lib.phantoms.painting import require
 
 TASK = "Task99_Abdomen"
 AXES = ("RAS", "RAS", "LPS", "LAS")  # directions of the voxel axes, one of these
@@ -38,7 +39,7 @@ def write(root: Path, cases: int, step: float, rng: np.random.Generator) -> None
     Raises:
         InputError: `cases` or `step` is out of range.
     """
-    abdomen.require(cases, step)
+    require(cases, step)
     folder = Path(root) / TASK
     names = [f"abdomen_{index + 1:03d}.nii.gz" for index in range(cases)]
     for kind in ("imagesTr", "labelsTr"):

@@ -16,10 +16,9 @@ import nibabel as nib
 import numpy as np
 
 from lib import progress
-from lib.errors import raise_all
 from lib.phantoms import chest_volume
 from lib.phantoms.chest_volume import Chest
-from lib.phantoms.painting import smooth
+from lib.phantoms.painting import require, smooth
 from lib.phantoms.whole_heart import LABELS, Heart, Space, Tissue
 
 STRAY = 421
@@ -75,12 +74,7 @@ def write(root: Path, cases: int, step: float, rng: np.random.Generator) -> None
     Raises:
         InputError: `cases` or `step` is out of range.
     """
-    problems = []
-    if not 1 <= cases <= 999:
-        problems.append(f"cases: {cases} is out of range; give 1 to 999")
-    if not 0.5 <= step <= 8:
-        problems.append(f"step: {step} mm is out of range; give 0.5 to 8")
-    raise_all(problems)
+    require(cases, step)
     for index, child in enumerate(progress.bar(rng.spawn(cases), desc="MM-WHS phantom", unit="case")):
         for modality, own in zip(("ct", "mr"), child.spawn(2), strict=True):
             name = f"{modality}_train"

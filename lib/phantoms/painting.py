@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.sparse import csr_array
 
+from lib.errors import raise_all
+
 
 def blend(image: np.ndarray, distance: np.ndarray, value: np.ndarray | float, edge: float) -> None:
     """Paint over `image`, in place, where a shape is; its soft edge stands for partial volume.
@@ -55,3 +57,13 @@ def _splines(length: int, step: float) -> csr_array:
     basis = np.where(distance < 1, 2 / 3 - distance**2 + distance**3 / 2, tail**3 / 6)
     norm = np.sqrt((basis**2).sum(1, keepdims=True))
     return csr_array((basis / norm).astype(np.float32))  # four entries a row
+
+
+def require(cases: int, step: float) -> None:
+    """Raise `InputError` unless that many volumes of that resolution can be written."""
+    problems = []
+    if not 1 <= cases <= 999:
+        problems.append(f"cases: {cases} is out of range; give 1 to 999")
+    if not 0.5 <= step <= 8:
+        problems.append(f"step: {step} mm is out of range; give 0.5 to 8")
+    raise_all(problems)

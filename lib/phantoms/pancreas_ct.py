@@ -20,6 +20,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from lib import progress
 from lib.phantoms import abdomen
 from lib.phantoms.abdomen import LABELS, Abdomen
+from lib.phantoms.painting import require
 
 INTERCEPT = -1024  # HU that is stored as 0
 NUMBERS = [number for number in range(1, 1002) if number not in (25, 70)]  # TCIA withdrew these two
@@ -39,7 +40,7 @@ def write(root: Path, cases: int, step: float, rng: np.random.Generator) -> None
     Raises:
         InputError: `cases` or `step` is out of range.
     """
-    abdomen.require(cases, step)
+    require(cases, step)
     children = progress.bar(rng.spawn(cases), desc="Pancreas-CT phantom", unit="case")
     for number, child in zip(NUMBERS, children, strict=False):
         voxels, labels, zooms = abdomen.scan(Abdomen.sample(child, "healthy"), step, child)
