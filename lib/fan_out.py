@@ -18,7 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
@@ -117,7 +117,7 @@ class FanOut:
                         self.state[stage] = "done" if future.result() == 0 else "failed"
                         sorter.done(stage)
                         shown.console.print(f"{self.state[stage]:7} {stage} ({self.seconds[stage]:.0f} s)")
-                    shown.update(self.table())
+                    shown.update(Group(self.table(), ""))  # in a log, what follows begins a line of its own
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in list(self.running.values()):

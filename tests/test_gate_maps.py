@@ -74,7 +74,8 @@ def test_the_strongest_feature_is_the_one_that_is_high_inside_the_labels():
     one = scan()
     rng = np.random.default_rng(1)
     features = rng.normal(size=(3, *one.image.shape)).astype(np.float32)
-    features[1] = 0.01 * (one.labels > 0)  # weak in itself, but nowhere else
+    features[0] += 0.3 * (one.labels > 0)  # higher there by more than feature 1 is, but by less of its own sd
+    features[1] = 0.01 * (one.labels > 0)
     assert strongest(features, one) == 1
 
 

@@ -27,14 +27,24 @@ def box(shape=(12, 10, 8), start=(2, 3, 2), end=(8, 7, 6)) -> np.ndarray:
     return mask
 
 
-def test_the_measures_are_scikit_learns_and_the_distance_is_in_mm():
-    there, found = box(), box(start=(3, 3, 2), end=(9, 7, 6))
+def test_the_measures_are_scikit_learns():
+    there, found = box(), box(start=(3, 3, 2), end=(9, 7, 5))
     result = agreement(found, there, (2.0, 1.0, 5.0))
     flat = there.ravel(), found.ravel()
     assert result["dice"] == pytest.approx(f1_score(*flat))
     assert result["precision"] == pytest.approx(precision_score(*flat))
     assert result["recall"] == pytest.approx(recall_score(*flat))
-    assert 0 < result["surface"] <= 2.0 and 0 < result["contour"] <= 2.0  # moved by one voxel of 2 mm
+    assert result["precision"] != result["recall"]
+
+
+def test_the_distances_are_in_mm_along_the_axes_of_the_scan():
+    def voxel(*at):
+        return box(start=at, end=tuple(i + 1 for i in at))
+
+    within = agreement(voxel(4, 2, 2), voxel(2, 2, 2), (2.0, 1.0, 5.0))
+    assert (within["surface"], within["contour"]) == pytest.approx((4.0, 4.0))
+    across = agreement(voxel(2, 2, 4), voxel(2, 5, 2), (2.0, 1.0, 5.0))
+    assert across["surface"] == pytest.approx(math.hypot(3, 10))
 
 
 def test_what_is_missed_altogether_is_as_far_as_can_be():
