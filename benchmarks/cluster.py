@@ -1,5 +1,6 @@
 """What it costs to send work away and to be able to take it up again: fan-out, Slurm's launcher, checkpoints."""
 
+import math
 import os
 import subprocess
 import sys
@@ -11,11 +12,11 @@ import nbformat
 import numpy as np
 import yaml
 
-from benchmarks.timing import seconds
 from lib import fan_out, paths
 from lib.checkpoints import Checkpoint
 from lib.data.scan import Scan
 from lib.models.gates_arms import volume_network
+from lib.speed import seconds
 from lib.training import Schedule, build, run
 from lib.volume_training import Segmenting
 from tests import real_slurm
@@ -93,7 +94,7 @@ def checkpoints_over_none() -> float:
             0,
             (48, 32, 32),
         )
-        run(learner, schedule, checkpoint, checkpoint_seconds=0)
+        run(learner, schedule, checkpoint, checkpoint_share=math.inf)
 
     with tempfile.TemporaryDirectory(dir=paths.at("build")) as folder:
 

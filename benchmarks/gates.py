@@ -11,9 +11,9 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import seconds
 from lib.losses import dice_loss
 from lib.models.unet3d import AttentionUNet3D
+from lib.speed import seconds
 from lib.surface import surface_distance
 from lib.training import build
 

@@ -7,10 +7,10 @@ from multiprocessing import get_context
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from benchmarks.timing import seconds
 from lib.data.examples import Examples
 from lib.losses import inside_loss
 from lib.models.arms import clevr_network
+from lib.speed import seconds
 from lib.training import Schedule, build, fit
 
 SIZE, BATCH, STEPS = 200, 8, 4

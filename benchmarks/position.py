@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.timing import seconds
 from lib.degradations import KINDS, PAPER
+from lib.speed import seconds
 from lib.training import keep_freed_memory
 
 IMAGES, SIZE, BATCH = 100, 256, 10

@@ -2,12 +2,12 @@
 
 import torch
 
-from benchmarks.timing import seconds
 from lib.data.examples import Examples
 from lib.latent import traversal
 from lib.models.sdnet.discriminator import MaskDiscriminator
 from lib.models.sdnet.network import SDNet, sdnet_network
 from lib.semi_supervised import Readings, SemiSupervised
+from lib.speed import seconds
 from lib.training import Schedule, build, device
 
 SIDE, CLASSES, BATCH, FILTERS = 96, 4, 4, 16

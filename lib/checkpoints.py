@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from lib import files, paths
+from lib import files, identity, paths
 from lib.files import sha256
 
 
@@ -33,8 +33,11 @@ class Checkpoint:
         buffer = io.BytesIO()  # not a file: torch.save writes the file's name into the bytes
         torch.save(state, buffer)
         content = buffer.getvalue()
-        if self.path.exists():
-            self.path.replace(self.previous)
+        try:
+            if self.path.exists():
+                self.path.replace(self.previous)
+        except OSError as error:
+            raise files.unwritable(self.path, error) from None
         files.write_bytes(self.path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
     def load(self) -> dict | None:
@@ -58,14 +61,15 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of one stage; `discard` them once the stage has written its outputs.
 
-    A run is named by the hash of its configuration and of the code, so that it never resumes under another.
+    A run is named by the hash of its configuration, of the code, and of the notebook and parameters that the runner was
+    given, so that it never resumes under another.
     """
 
     def __init__(self, folder: Path | str = "build/checkpoints"):
         self.folder, self.code, self.used = paths.at(folder), code_digest(), []
 
     def of(self, configuration: dict) -> Checkpoint:
-        text = json.dumps([configuration, self.code, torch.__version__], sort_keys=True)
+        text = json.dumps([configuration, self.code, identity.this(), torch.__version__], sort_keys=True)
         checkpoint = Checkpoint(self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.pt")
         self.used.append(checkpoint)
         return checkpoint

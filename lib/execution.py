@@ -9,7 +9,7 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import files, interruption, notebooks, paths, progress
+from lib import files, identity, interruption, notebooks, paths, progress
 from lib.errors import raise_all
 from lib.interruption import AGAIN
 
@@ -32,8 +32,10 @@ def interruptible(folder: str):
         while not ended.is_set():
             if received := signal.sigtimedwait(signals, 0.2):
                 open(file, "w").close()
-                if received.si_signo == signal.SIGTERM and not ended.wait(GRACE):
+                wait = GRACE
+                while received.si_signo == signal.SIGTERM and not ended.wait(wait):
                     signal.raise_signal(signal.SIGINT)
+                    wait = 5  # again: one that falls into a finaliser is lost
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
@@ -81,6 +83,7 @@ def execute(notebook: Path, output: Path, values: dict) -> int:
     Raises:
         InputError: what went wrong, a line each.
     """
+    os.environ[identity.CHANNEL] = identity.of(notebook.read_text(), values)
     with tempfile.TemporaryDirectory() as folder:
         executed = Path(folder) / "executed.ipynb"
         with interruptible(folder) as asked, progress_shown(folder):

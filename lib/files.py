@@ -20,8 +20,13 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         _write(path, content)
     except OSError as error:
-        problem = f"cannot be written ({error.strerror or error})"
-        raise InputError(f"{paths.shown(path)}: {problem}; what was there is left; mend that and run again") from None
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError) -> InputError:
+    """One line for a file that the system would not write."""
+    problem = f"cannot be written ({error.strerror or error})"
+    return InputError(f"{paths.shown(path)}: {problem}; what was there is left; mend that and run again")
 
 
 def _write(path: Path, content: bytes) -> None:

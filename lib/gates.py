@@ -28,8 +28,11 @@ TABLE2_ARMS = ("unet", "attention", "unet-matched", "unet-huge")
 BEYOND_ARMS = ("attention", "asked_attention", "asked_inside")
 LEVEL = 0.05
 
-_SCANS = "Mean ± sd over test scans, each averaged over seeds."
-EMPTY = "Empty cells: not run, or not measured, at this scale."
+_SCANS = (
+    "Mean ± sd over test scans, each averaged over seeds. Where a structure is not found at all, S2S is the scan's "
+    "diagonal, and S2S as released leaves the scan out."
+)
+EMPTY = "Empty cells: not run, or nothing to measure, at this scale."
 _P = "p: Wilcoxon signed-rank test of DSC over test scans, against"
 NOTES = {  # how to read each table
     "table1": f"{_SCANS} Bold: the better of two networks where a Wilcoxon signed-rank test over test scans has "

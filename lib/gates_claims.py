@@ -64,7 +64,8 @@ def claim_tables(
     return {
         "volumes": of_scans(volumes),
         "pancreas": of_scans(pancreas.assign(arm=folds)),
-        "networks": of_networks.join(of_plane_networks, how="outer"),
+        "networks": of_networks,
+        "plane_networks": of_plane_networks,
         "planes": wide(classes, "plane", ["method", "size"], list(PLANE_MEASURES)),
         "classes": wide(classes, "unit", ["method", "size", "plane"], list(PLANE_MEASURES)),
         "frames": wide(frames, "index", ["method", "size"], ["correct"]),

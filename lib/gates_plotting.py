@@ -3,8 +3,10 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 
 from lib import plotting
 
@@ -17,7 +19,8 @@ def box(ax: plt.Axes, place: tuple[float, float, float, float], colour: tuple) -
     """A box (top, left, bottom, right) in pixels, the last two exclusive."""
     top, left, bottom, right = place
     edges = {"edgecolor": colour, "facecolor": "none", "linewidth": 1.2}
-    ax.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, **edges))
+    seen = [withStroke(linewidth=2.4, foreground="white")]  # on dark and on light
+    ax.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, path_effects=seen, **edges))
 
 
 def answer(ax: plt.Axes, image: np.ndarray, found: np.ndarray, there: np.ndarray, title: str = "") -> None:
@@ -26,6 +29,13 @@ def answer(ax: plt.Axes, image: np.ndarray, found: np.ndarray, there: np.ndarray
     kinds = 1 * (found & there) + 2 * (~found & there) + 3 * (found & ~there)
     shown = np.ma.masked_equal(kinds, 0)
     ax.imshow(shown, cmap=ListedColormap(list(ANSWERS.values())), vmin=1, vmax=3, alpha=0.7)
+
+
+def attention_bar(figure: plt.Figure, shown: ScalarMappable, axes: np.ndarray) -> None:
+    """The scale of the attention coefficients, right of all `axes`."""
+    bar = figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.02)
+    bar.set_label("attention coefficient", fontsize=7)
+    bar.ax.tick_params(labelsize=6)
 
 
 def legend(figure: plt.Figure, colours: dict[str, tuple]) -> None:

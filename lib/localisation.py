@@ -20,7 +20,7 @@ from torch import Tensor
 
 
 def combined(maps: list[Tensor], shape: tuple[int, int]) -> Tensor:
-    """The gates' maps as one, the mean over scales, so that what they agree on stands out.
+    """The gates' maps as one, the mean over scales, so that what they agree on stands out; of no frames, none.
 
     The released visualise_attention.py averages the maps as they are. Each of them sums to 1, so that of two that are
     spread alike the finer is the fainter; here each is scaled to a maximum of 1 first, in every frame.
@@ -32,6 +32,8 @@ def combined(maps: list[Tensor], shape: tuple[int, int]) -> Tensor:
     Returns:
         (N, H, W), in [0, 1]; a map that is 0 everywhere stays so.
     """
+    if not len(maps[0]):
+        return torch.zeros(0, *shape)
     scaled = []
     for one in maps:
         resized = F.interpolate(one[:, None], shape, mode="bilinear", align_corners=False)[:, 0]  # (N, H, W)
@@ -86,7 +88,7 @@ def choose(
     Args:
         attention: (N, H, W), not negative.
         boxes: (N, 4), those drawn by hand.
-        blurs, thresholds: what to choose from, as in `box`; of equals the first.
+        blurs, thresholds: what to choose from, as in `box`; of equals, and without frames, the first.
 
     Returns:
         (blur, threshold).
@@ -95,7 +97,8 @@ def choose(
     for blur in blurs:
         blurred = _blurred(attention, blur)
         for threshold in thresholds:
-            scores[blur, threshold] = iou([_box(one, threshold) for one in blurred], boxes).mean()
+            found = np.reshape([_box(one, threshold) for one in blurred], (-1, 4))
+            scores[blur, threshold] = iou(found, boxes).sum()
     return max(scores, key=scores.get)
 
 
@@ -120,12 +123,12 @@ def localisation_table(iou: ArrayLike, planes: ArrayLike, names: Sequence[str]) 
         own = pd.Series(iou[planes == plane])
         row = {"plane": names[plane], "n": len(own), "mean": own.mean(), "sd": own.std()}
         rows.append(row | {"correct": (own > 0.5).mean(), "relative": (own > 0.5 * own.max()).mean()})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["plane", "n", "mean", "sd", "correct", "relative"])
 
 
 def _blurred(attention: np.ndarray, blur: float) -> np.ndarray:
     """Maps (..., H, W) after a Gaussian of `blur` x H, mirrored at the frame's edges."""
-    if not attention.min() >= 0:
+    if not (attention >= 0).all():
         raise ValueError("attention is negative or NaN somewhere; give maps of 0 and more")
     if not 0 <= blur < np.inf:
         raise ValueError(f"blur is {blur}; give a part of the frame's height, at least 0")

@@ -61,9 +61,9 @@ class Classifying(Learner):
 
     Args:
         model: from `lib.models.sononet`, made by `lib.training.build`.
-        images, planes: training frames (N, 1, h, w), uint8, on the device, and their planes (N,); the last plane is
-            the background.
+        images, planes: training frames (N, 1, h, w), uint8, on the device, and their planes (N,).
         validation: the same two of the validation frames.
+        background: which of the planes is none.
         schedule, seed: as for `lib.training.fit`; seed also of what is drawn and of how it is moved.
         readings: see `Readings`.
     """
@@ -72,6 +72,7 @@ class Classifying(Learner):
     images: Tensor
     planes: np.ndarray
     validation: tuple[Tensor, np.ndarray]
+    background: int
     schedule: Schedule
     seed: int
     readings: Readings = field(default_factory=Readings)
@@ -85,8 +86,7 @@ class Classifying(Learner):
             nesterov=True,
             weight_decay=self.readings.weight_decay,
         )
-        self._background = int(max(self.planes.max(), self.validation[1].max()))
-        self._weights = sampling_weights(self.planes, self._background)
+        self._weights = sampling_weights(self.planes, self.background)
 
     def step(self, number: int) -> Tensor:
         self.model.train()

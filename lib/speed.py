@@ -1,23 +1,26 @@
-"""How long a network takes, on the device that is there."""
+"""How long things take, on the device that is there."""
 
 import time
 from collections.abc import Callable
+from statistics import median
 
-import numpy as np
 import torch
 
 from lib.training import device
 
 
-def seconds(call: Callable[[], object], runs: int, warm_up: int = 3) -> float:
-    """Mean time of `call`, with the device's work done; NaN if `runs` is 0, which measures nothing."""
-    if not runs:
-        return float("nan")
-    times = []
-    for _ in range(warm_up + runs):
-        started = time.perf_counter()
-        call()
-        if device().type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    return float(np.mean(times[warm_up:]))
+def seconds(*calls: Callable[[], object], runs: int = 7, warm_up: int = 1) -> list[float]:
+    """Median time of each call, with the device's work done; NaN if `runs` is 0, which measures nothing.
+
+    They take turns, so that a machine that slows down for a while slows all of them alike.
+    """
+    times: list[list[float]] = [[] for _ in calls]
+    for number in range(warm_up + runs if runs else 0):
+        for call, own in zip(calls, times, strict=True):
+            started = time.perf_counter()
+            call()
+            if device().type == "cuda":
+                torch.cuda.synchronize()
+            if number >= warm_up:
+                own.append(time.perf_counter() - started)
+    return [median(own) if own else float("nan") for own in times]

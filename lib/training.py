@@ -176,13 +176,13 @@ def run(
     learner: Learner,
     schedule: Schedule,
     checkpoint: Checkpoint | None = None,
-    checkpoint_seconds: float = 10,
+    checkpoint_share: float = 0.03,
     title: str = "",
 ) -> pd.DataFrame:
     """Train until the schedule ends or patience does, and leave the weights that scored best; see `fit`."""
     rows: list[dict] = []
     best = {"score": -1.0, "age": 0, "weights": None}
-    step, losses, saved = 0, [], time.monotonic()
+    step, losses, saved, cost = 0, [], time.monotonic(), 0.0
     if checkpoint and (state := checkpoint.load()):
         learner.resume(state["learner"])
         rows, best, step = state["rows"], state["best"], state["step"]
@@ -217,9 +217,11 @@ def run(
             shown = {"loss": mean_loss, learner.measure: score, "best": best["score"]}
             bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
             finished = step == schedule.steps or best["age"] == schedule.patience
-            if checkpoint and (finished or time.monotonic() - saved >= checkpoint_seconds):
+            if checkpoint and (finished or (time.monotonic() - saved) * checkpoint_share > cost):
+                start = time.monotonic()
                 put_away()
                 saved = time.monotonic()
+                cost = saved - start
 
     learner.keep(best["weights"])
     return pd.DataFrame(rows)
@@ -234,7 +236,7 @@ def fit(
     seed: int,
     classes: int,
     checkpoint: Checkpoint | None = None,
-    checkpoint_seconds: float = 10,
+    checkpoint_share: float = 0.03,
     title: str = "",
 ) -> pd.DataFrame:
     """Train `model` in place and leave in it the weights that were best on the validation set.
@@ -247,7 +249,8 @@ def fit(
         seed: of the order of the examples.
         classes: with the background.
         checkpoint: where the run is kept while it is unfinished and from where it resumes; None keeps nothing.
-        checkpoint_seconds: a checkpoint is written at a validation, if the last is older than this.
+        checkpoint_share: of the time, that writing checkpoints may take: one is written at a validation if the last
+            was long enough ago.
         title: shown beside the progress bar.
 
     Returns:
@@ -258,7 +261,7 @@ def fit(
         Interrupted: the runner wants to end; the checkpoint has all that is needed to go on.
     """
     learner = Supervised(model, training, validation, loss, schedule, seed, classes)
-    return run(learner, schedule, checkpoint, checkpoint_seconds, title)
+    return run(learner, schedule, checkpoint, checkpoint_share, title)
 
 
 def side_by_side(train: Callable[[R], T], runs: list[R]) -> dict[R, T]:

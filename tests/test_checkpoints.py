@@ -6,7 +6,7 @@ import types
 import pytest
 import torch
 
-from lib import checkpoints, files
+from lib import checkpoints, files, identity
 from lib.checkpoints import Checkpoint, Checkpoints, code_digest
 
 pytestmark = pytest.mark.usefixtures("on_the_cpu")
@@ -144,6 +144,14 @@ def test_a_run_is_named_by_its_configuration(tmp_path):
     assert runs.of(base).path == runs.of(same_again).path == Checkpoints(tmp_path).of(base).path
     assert len({runs.of(configuration).path for configuration in [base, *others]}) == 5
     assert runs.of(base).path.parent == tmp_path
+
+
+def test_a_run_is_named_by_what_the_runner_was_given(tmp_path, monkeypatch):
+    names = set()
+    for notebook, values in (("a", {}), ("b", {}), ("a", {"steps": 3}), ("a", {"steps": 4}), ("a", {"steps": 3})):
+        monkeypatch.setenv(identity.CHANNEL, identity.of(notebook, values))
+        names.add(Checkpoints(tmp_path).of({}).path)
+    assert len(names) == 4
 
 
 def test_a_run_is_named_by_torchs_version(tmp_path, monkeypatch):

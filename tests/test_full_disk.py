@@ -58,6 +58,16 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(disk):
     assert checkpoint.load() == {"step": 1}
 
 
+def test_a_checkpoint_on_a_read_only_disk(disk):
+    checkpoint = Checkpoint(disk / "run.pt")
+    for step in (1, 2):
+        checkpoint.save({"step": step})
+    remount_read_only(disk)
+    with pytest.raises(InputError, match=r"run\.pt: cannot be written \(Read-only file system\)"):
+        checkpoint.save({"step": 3})
+    assert checkpoint.load() == {"step": 2}
+
+
 def test_weights_that_do_not_fit_leave_the_old_ones(disk):
     small, large = torch.nn.Linear(2, 2), torch.nn.Linear(1000, 1000)
     weights.write(disk / "w.safetensors", small, {"in_features": 2, "out_features": 2})

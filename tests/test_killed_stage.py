@@ -1,6 +1,7 @@
-"""A stage that is killed and started again, as `dvc repro` would, ends in the same bytes.
+"""A stage that is killed and started again, as `dvc repro` would, goes on and ends in the same bytes.
 
-MOMENTS=30 in the environment kills a training of the demo's size at thirty moments; by default at a few.
+The demo's networks and schedule, on small images. MOMENTS=30 in the environment kills it at thirty moments; by default
+at a few.
 """
 
 import os
@@ -16,6 +17,7 @@ import pytest
 from equality import hashes
 
 from lib import paths
+from lib.checkpoints import Checkpoint
 
 pytestmark = pytest.mark.slow
 MOMENTS = int(os.environ.get("MOMENTS", "3"))
@@ -63,22 +65,48 @@ def kill(process):
     process.wait()
 
 
-def writing():
-    """Whether a checkpoint is just being written: its temporary file is there."""
-    return any(CHECKPOINTS.glob(".*"))
+def checkpoints():
+    return {path: path.stat().st_mtime_ns for path in CHECKPOINTS.glob("*.pt")}
+
+
+def killed(words, moment, seconds):
+    """Start, and kill at a random moment after a first checkpoint, every third time while one is half-written.
+
+    Returns:
+        The checkpoints that it left.
+    """
+    before = checkpoints()
+    process = subprocess.Popen(words, cwd=paths.ROOT, start_new_session=True)
+    while not (left := dict(checkpoints().items() - before.items())):
+        assert process.poll() is None, "it ended before it wrote a checkpoint"
+        time.sleep(0.002)
+    end = time.monotonic() + np.random.default_rng(moment).uniform(0, 0.6) * seconds
+    while process.poll() is None and time.monotonic() < end and not (moment % 3 == 2 and any(CHECKPOINTS.glob(".*"))):
+        time.sleep(0.001)
+    if process.poll() is None:
+        kill(process)
+    return list(left)
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_killed_and_run_again(moment, train, tmp_path):
-    """At a random moment; every third time as soon as a checkpoint is seen half-written."""
     words, expected, seconds = train
-    process = subprocess.Popen(words(tmp_path / "killed"), cwd=paths.ROOT, start_new_session=True)
-    end = time.monotonic() + np.random.default_rng(moment).uniform(0.1, 1) * seconds
-    while process.poll() is None and time.monotonic() < end and not (moment % 3 == 2 and writing()):
-        time.sleep(0.002)
-    kill(process)
+    left = killed(words(tmp_path / "killed"), moment, seconds)
     subprocess.run(words(tmp_path / "killed"), cwd=paths.ROOT, check=True)
     assert hashes(tmp_path / "killed") == expected
+    assert not any(path.exists() for path in left)
+
+
+def test_without_the_state_of_what_is_random_it_is_another_run(train, tmp_path):
+    """Batch t comes from (seed, t): t is all the state that randomness has. Without it the bytes are others."""
+    words, expected, seconds = train
+    for path in killed(words(tmp_path / "killed"), 0, seconds):
+        checkpoint = Checkpoint(path)
+        state = checkpoint.load()
+        assert state["step"] > 0
+        checkpoint.save(state | {"step": 0})
+    subprocess.run(words(tmp_path / "killed"), cwd=paths.ROOT, check=True)
+    assert hashes(tmp_path / "killed") != expected
 
 
 def test_told_to_end_again_and_again(train, tmp_path):

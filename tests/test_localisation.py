@@ -233,3 +233,11 @@ def test_localisation_table():
     assert table.sd.tolist() == pytest.approx([0.2, lips, np.nan, np.nan], nan_ok=True)
     assert table.correct.tolist() == pytest.approx([2 / 3, 0, 0, 0])
     assert table.relative.tolist() == pytest.approx([1, 1 / 3, 1, 0])
+
+
+def test_of_no_frames_there_is_nothing_to_find_and_nothing_to_choose_by():
+    nothing = combined([torch.zeros(0, 3, 4), torch.zeros(0, 6, 8)], (12, 16))
+    assert nothing.shape == (0, 12, 16)
+    assert choose(nothing.numpy(), np.zeros((0, 4)), [0.1, 0.2], [0.5, 0.6]) == (0.1, 0.5)
+    table = localisation_table(np.zeros(0), np.zeros(0, int), ["4CH", "Background"])
+    assert len(table) == 0 and list(table.columns) == ["plane", "n", "mean", "sd", "correct", "relative"]

@@ -1,5 +1,6 @@
 """SDNet with areas beside masks: the second update written plainly, what it looks at, equal bits, that it learns."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -200,11 +201,11 @@ def test_cut_and_resumed_is_the_same_run(tmp_path):
     """A fresh learner, of other weights, takes everything from the checkpoint."""
     whole, again = (Checkpoint(tmp_path / name) for name in ("whole.pt", "again.pt"))
     first, second = learner(), learner()
-    curve = run(first, SCHEDULE, whole, 0)
-    run(second, replace(SCHEDULE, steps=1), again, 0)
+    curve = run(first, SCHEDULE, whole, math.inf)
+    run(second, replace(SCHEDULE, steps=1), again, math.inf)
     other = learner(seed=5)
     other.seed = 0  # of the order and the noise
-    resumed = run(other, SCHEDULE, again, 0)
+    resumed = run(other, SCHEDULE, again, math.inf)
     assert again.load()["step"] == 3 and resumed.equals(curve)
     assert same_bits(again.load()["learner"], whole.load()["learner"])
     assert same_bits(other.weights(), first.weights())

@@ -1,5 +1,6 @@
 """Training classifiers of ultrasound frames: who is drawn, the step written plainly, losses in NumPy, equal bits."""
 
+import math
 from copy import deepcopy
 from dataclasses import replace
 
@@ -53,6 +54,7 @@ def learner(aggregation=None, seed=0, **changes):
         "images": images,
         "planes": planes,
         "validation": frames((3, 4, 5), seed=1),
+        "background": 2,
         "schedule": SCHEDULE,
         "seed": seed,
     }
@@ -107,12 +109,10 @@ def test_weights_of_a_data_set_like_the_papers():
 
 
 @pytest.mark.parametrize(
-    ("counts", "shares"),
-    [((1, 1, 1), [1 / 4, 1 / 4, 1 / 2]), ((1, 1), [1 / 4, 1 / 4, 1 / 2]), ((1, 1, 1, 1), [1 / 3] * 3)],
+    ("background", "shares"), [(2, [1 / 4, 1 / 4, 1 / 2]), (0, [1 / 2, 1 / 4, 1 / 4]), (3, [1 / 3] * 3)]
 )
-def test_the_background_is_the_last_plane_of_either_set(counts, shares):
-    """Of which the training set may have no frames."""
-    trained = learner(validation=(torch.zeros(len(counts), 1, 32, 48).byte(), np.arange(len(counts))))
+def test_half_of_what_is_drawn_is_background_where_there_is_any(background, shares):
+    trained = learner(background=background)
     drawn = [plane for number in range(50) for plane in trained.batch(number)[1].tolist()]
     np.testing.assert_allclose(np.bincount(drawn) / 400, shares, atol=0.09)  # sd .025
 
@@ -270,7 +270,7 @@ def checkpoint(tmp_path):
 def test_killed_and_resumed_is_the_same_run(at, checkpoint, uninterrupted):
     """Weights, curve and last state, to the last bit."""
     with pytest.raises(Killed):
-        run(dies(started_warm(), at), SCHEDULE, checkpoint, 0)
+        run(dies(started_warm(), at), SCHEDULE, checkpoint, math.inf)
     assert (checkpoint.load() or {"step": 0})["step"] == at // 2 * 2
     resumed = trained_to_the_end(started_warm(), checkpoint)
     for a, b in zip(resumed, uninterrupted, strict=True):
@@ -283,7 +283,7 @@ def test_killed_and_resumed_is_the_same_run(at, checkpoint, uninterrupted):
 def test_everything_in_a_state_matters(part, checkpoint, uninterrupted):
     """What the equalities above would not see, were it never read: here one part is as at the start."""
     with pytest.raises(Killed):
-        run(dies(started_warm(), 4), SCHEDULE, checkpoint, 0)
+        run(dies(started_warm(), 4), SCHEDULE, checkpoint, math.inf)
     state = checkpoint.load()
     assert state["learner"].keys() == {"model", "optimiser"}
     state["learner"][part] = started_warm().state()[part]

@@ -19,7 +19,9 @@ def folder(tmp_path):
 
 
 def test_read_as_written(folder):
-    assert prepared.facts(folder) == {"classes": 2, "window": [1, 2], "label": "X (synthetic, 1)"}
+    facts = prepared.facts(folder)
+    assert len(facts.pop("sha256")) == 64
+    assert facts == {"classes": 2, "window": [1, 2], "label": "X (synthetic, 1)"}
     assert prepared.table(folder).to_dict("list") == {"volume": ["a", "b"], "fold": [0, 1]}
     images = prepared.array(folder, "images")
     assert images.dtype == np.float32 and np.array_equal(images, np.arange(24).reshape(2, 3, 4))
@@ -49,12 +51,12 @@ def test_damage_is_noticed_where_it_is(name, damage, folder):
 
 
 @pytest.mark.parametrize("position", [0.0, 0.1, 0.6, 1.0])
-@pytest.mark.parametrize("name", ["images.npy", "table.csv"])
+@pytest.mark.parametrize("name", READ)
 def test_one_flipped_bit_is_noticed(name, position, folder):
     content = bytearray((folder / name).read_bytes())
     content[int(position * (len(content) - 1))] ^= 4
     (folder / name).write_bytes(content)
-    with pytest.raises(InputError, match=r"damaged, its sha256 is another"):
+    with pytest.raises(InputError, match=rf"{name}: damaged"):
         READ[name](folder)
 
 

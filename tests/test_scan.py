@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lib.data import prepared
-from lib.data.scan import Scan, isotropic, pack, tensor, to_grid, turned, unpack
+from lib.data.scan import Scan, isotropic, pack, small, tensor, to_grid, turned, unpack
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.8, 1.7, 5.0), (3.0, 0.7, 2.0)]
 
@@ -261,3 +261,13 @@ def test_tensors_of_views(dtype, rng):
     assert (values.dtype, classes.dtype) == (torch.float32, torch.uint8)
     np.testing.assert_array_equal(values.numpy(), image)
     np.testing.assert_array_equal(classes.numpy(), labels)
+
+
+@pytest.mark.parametrize(("shape", "fits"), [((16, 16, 16), True), ((40, 15, 16), False), ((3, 40, 1), False)])
+def test_a_scan_that_is_smaller_than_a_network_takes_is_named(shape, fits, tmp_path):
+    scan = Scan("one", np.zeros(shape, np.float32), None, (1.0, 1.25, 1.0))
+    lines = small(scan, tmp_path / "one.nii.gz", 16)
+    expected = (
+        f"{tmp_path}/one.nii.gz: {' x '.join(map(str, shape))} voxels of 1 x 1.25 x 1 mm, a network needs 16 along"
+    )
+    assert not lines if fits else len(lines) == 1 and lines[0].startswith(expected)

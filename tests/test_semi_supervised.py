@@ -1,5 +1,6 @@
 """The training step against the same step written plainly, what it looks at, and equal bits whatever happens."""
 
+import math
 from copy import deepcopy
 from dataclasses import replace
 
@@ -336,7 +337,7 @@ def dies(trained, at):
 
 def trained_to_the_end(trained, checkpoint):
     """Weights kept, curve, and last state."""
-    curve = run(trained, trained.schedule, checkpoint, 0)
+    curve = run(trained, trained.schedule, checkpoint, math.inf)
     return dict(trained.model.state_dict()), curve.to_dict("list"), checkpoint.load()
 
 
@@ -357,7 +358,7 @@ def checkpoint(tmp_path):
 def test_killed_and_resumed_is_the_same_run(method, at, checkpoint, uninterrupted):
     """Self-training labels its images at step 3, so that the last resumes in the middle of a round."""
     with pytest.raises(Killed):
-        run(dies(learner(method), at), SCHEDULE, checkpoint, 0)
+        run(dies(learner(method), at), SCHEDULE, checkpoint, math.inf)
     assert (checkpoint.load() or {"step": 0})["step"] == at // 2 * 2
     resumed = trained_to_the_end(learner(method), checkpoint)
     for a, b in zip(resumed, uninterrupted[method], strict=True):
@@ -381,7 +382,7 @@ def killed_at_four(on_the_cpu, tmp_path_factory):
     for method in ("gan", "self_train", "sdnet"):
         kept = Checkpoint(tmp_path_factory.mktemp("killed") / f"{method}.pt")
         with pytest.raises(Killed):
-            run(dies(learner(method), 4), SCHEDULE, kept, 0)
+            run(dies(learner(method), 4), SCHEDULE, kept, math.inf)
         found[method] = kept
     return found
 

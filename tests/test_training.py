@@ -1,5 +1,6 @@
 """Training: equal bits whatever happens on the way, and early stopping."""
 
+import math
 import os
 import signal
 import subprocess
@@ -70,7 +71,7 @@ def run(checkpoint=None, loss=loss, seed=0, arm="inside-phase", schedule=SCHEDUL
     """One small run: its network, curve and last state. A U-Net with batch normalisation and four INSIDE layers."""
     model = build(lambda: acdc_network(arm, 2, 16, filters=4), seed)
     checkpoint = checkpoint or Memory()
-    options = {"checkpoint": checkpoint, "checkpoint_seconds": 0} | options
+    options = {"checkpoint": checkpoint, "checkpoint_share": math.inf} | options
     curve = fit(model, examples(), examples(7, seed=1), loss, schedule, seed, 4, **options)
     return model, curve, checkpoint.load()
 
@@ -121,7 +122,7 @@ def test_a_run_is_a_function_of_its_arguments(uninterrupted):
     np.random.seed(99)
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
     assert equal(run(), uninterrupted)
-    assert equal(run(checkpoint_seconds=1e9), uninterrupted)
+    assert equal(run(checkpoint_share=0), uninterrupted)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.array_equal(np.random.get_state()[1], before[1])
     assert not equal(run(seed=4), uninterrupted, last=False)
@@ -175,14 +176,14 @@ def test_killed_again_and_again(checkpoint, uninterrupted):
 
 
 def test_a_finished_run_is_not_run_again(checkpoint, uninterrupted):
-    run(checkpoint, checkpoint_seconds=1e9)
+    run(checkpoint, checkpoint_share=0)
     assert checkpoint.load()["step"] == 11
     assert equal(run(checkpoint, dies(1)), uninterrupted)
 
 
 def test_checkpoints_are_no_more_frequent_than_asked(checkpoint):
     with pytest.raises(Killed):
-        run(checkpoint, dies(11), checkpoint_seconds=1e9)
+        run(checkpoint, dies(11), checkpoint_share=0)
     assert not checkpoint.path.exists()
 
 
@@ -192,7 +193,7 @@ def interrupted_after(steps, monkeypatch, checkpoint):
     with monkeypatch.context() as patch:
         patch.setattr(interruption, "asked", lambda: next(answers))
         with pytest.raises(Interrupted) as caught:
-            run(checkpoint, checkpoint_seconds=1e9)
+            run(checkpoint, checkpoint_share=0)
     return str(caught.value)
 
 

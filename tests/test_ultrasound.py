@@ -58,7 +58,7 @@ def problems(root):
 def test_read(name, tmp_path):
     path = save(tmp_path, name=name)
     (tmp_path / "notes.txt").write_text("stray")
-    assert read(tmp_path) == ultrasound.Frames(path, NAMES, COUNTS, SHAPE, True)
+    assert read(tmp_path) == ultrasound.Frames(path, NAMES, tuple(range(len(NAMES))), COUNTS, SHAPE, True)
 
 
 def test_boxes_are_optional(tmp_path):
@@ -80,8 +80,26 @@ def test_names_of_fixed_and_variable_length(names, tmp_path):
 
 
 def test_names_beyond_ascii(tmp_path):
-    save(tmp_path, content() | {"label_names": np.array([name.encode() for name in ("Füße", "Lips", "Rest")])})
-    assert read(tmp_path).names == ("Füße", "Lips", "Rest")
+    save(tmp_path, content() | {"label_names": np.array([name.encode() for name in ("Füße", "Lips", "Background")])})
+    assert read(tmp_path).names == ("Füße", "Lips", "Background")
+
+
+def test_the_background_comes_last_wherever_it_is_in_the_file(tmp_path):
+    given, names = content(), ["Lips", " BACKGROUND", "Head"]
+    save(tmp_path, given | {"label_names": np.array([name.encode() for name in names])})
+    frames = read(tmp_path)
+    assert frames.names == ("Lips", "Head", " BACKGROUND")
+    planes = ultrasound.prepare(frames, "test", SHAPE, SHAPE)[1]
+    assert [frames.names[k] for k in planes] == [names[k] for k in given["p_test"]]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"), [((b"4CH", b"Lips", b"Rest"), "none"), ((b"background", b"Lips", b"Background"), "2")]
+)
+def test_one_name_is_the_background(names, found, tmp_path):
+    save(tmp_path, content() | {"label_names": np.array(names)})
+    with pytest.raises(InputError, match=f"label_names: {found} of .* is Background; {MEND}"):
+        read(tmp_path)
 
 
 # Preparation

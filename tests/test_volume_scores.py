@@ -74,12 +74,14 @@ def test_with_only_some_labels_just_those_are_scored():
     assert list(table.structure) == ["spleen"]
 
 
-def test_times_are_means_and_nothing_is_measured_without_runs():
+def test_times_are_medians_of_calls_by_turns_and_nothing_is_measured_without_runs():
     calls = []
 
-    def call() -> None:
-        calls.append(None)
-        time.sleep(0.01 if len(calls) > 2 else 0.3)  # the first two are to warm up
+    def call(name: str) -> None:
+        calls.append(name)
+        slow = len(calls) <= 4 or len(calls) == 7  # to warm up, and once later
+        time.sleep(0.3 if slow else {"a": 0.01, "b": 0.05}[name])
 
-    assert 0.01 <= seconds(call, runs=3, warm_up=2) < 0.2 and len(calls) == 5
-    assert math.isnan(seconds(call, runs=0)) and len(calls) == 5
+    a, b = seconds(lambda: call("a"), lambda: call("b"), runs=3, warm_up=2)
+    assert 0.01 <= a < 0.05 <= b < 0.2 and "".join(calls) == 5 * "ab"
+    assert math.isnan(*seconds(lambda: call("a"), runs=0)) and len(calls) == 10

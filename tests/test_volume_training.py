@@ -1,5 +1,6 @@
 """Training on scans: what a batch is, the step written plainly, losses in NumPy, equal bits, and that it learns."""
 
+import math
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
@@ -428,7 +429,7 @@ def test_the_runs_that_others_are_compared_with_learn(uninterrupted):
 def test_killed_and_resumed_is_the_same_run(kind, at, checkpoint, uninterrupted):
     """Weights, curve, and last state with its snapshots, to the last bit."""
     with pytest.raises(Killed):
-        run(dies(MAKE[kind](), at), SCHEDULE, checkpoint, 0)
+        run(dies(MAKE[kind](), at), SCHEDULE, checkpoint, math.inf)
     assert checkpoint.load()["step"] == at // 2 * 2
     resumed = trained_to_the_end(MAKE[kind](), checkpoint)
     for a, b in zip(resumed, uninterrupted[kind], strict=True):
@@ -439,7 +440,7 @@ def test_killed_and_resumed_is_the_same_run(kind, at, checkpoint, uninterrupted)
 def test_a_finished_run_has_its_snapshots_again(checkpoint, uninterrupted):
     trained_to_the_end(MAKE["adam"](), checkpoint)
     again = MAKE["adam"]()
-    run(dies(again, 0), SCHEDULE, checkpoint, 0)
+    run(dies(again, 0), SCHEDULE, checkpoint, math.inf)
     assert sorted(again.kept) == [1, 4, 5]
     assert same_bits(again.kept, uninterrupted["adam"][2]["learner"]["kept"])
 
@@ -450,7 +451,7 @@ def killed_at_four(on_the_cpu, tmp_path_factory):
     for kind in ("adam", "sgd"):
         found[kind] = Checkpoint(tmp_path_factory.mktemp("killed") / f"{kind}.pt")
         with pytest.raises(Killed):
-            run(dies(MAKE[kind](), 4), SCHEDULE, found[kind], 0)
+            run(dies(MAKE[kind](), 4), SCHEDULE, found[kind], math.inf)
     return found
 
 

@@ -15,7 +15,7 @@ from lib.errors import InputError
 def write(folder: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, facts: dict, label: str) -> None:
     """Write `arrays` as .npy files, `table` as table.csv, `facts` and the data's `label` as facts.json.
 
-    facts.json comes last and has the sha256 of all others, so that it stands for a folder that is whole.
+    facts.json comes last and has the sha256 of all others and of itself, so that it stands for a folder that is whole.
     """
     folder, contents = paths.at(folder), {}
     for name, array in arrays.items():
@@ -26,12 +26,22 @@ def write(folder: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, fact
     for name, content in contents.items():
         files.write_bytes(folder / name, content)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    files.write_json(folder / "facts.json", {"facts": facts | {"label": label}, "sha256": digests})
+    about = {"facts": facts | {"label": label}, "files": digests}
+    files.write_json(folder / "facts.json", about | {"sha256": _digest(about)})
+
+
+def _digest(about: dict) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def facts(folder: Path) -> dict:
-    """What `write` was given as facts, and the data's label; InputError where the folder is not prepared."""
-    return _about(folder)["facts"]
+    """What `write` was given as facts, the data's label, and the sha256 that stands for all of it.
+
+    Raises:
+        InputError: the folder is not prepared, or facts.json is damaged.
+    """
+    about = _about(folder)
+    return about["facts"] | {"sha256": about["sha256"]}
 
 
 def table(folder: Path) -> pd.DataFrame:
@@ -48,7 +58,7 @@ def _about(folder: Path) -> dict:
     path = paths.at(folder) / "facts.json"
     try:
         about = json.loads(path.read_bytes())
-        if isinstance(about["facts"], dict) and isinstance(about["sha256"], dict):
+        if about["sha256"] == _digest({name: dict(about[name]) for name in ("facts", "files")}):
             return about
     except FileNotFoundError:
         raise InputError(f"{paths.shown(path)}: no such file; run `dvc repro` to prepare the data") from None
@@ -59,7 +69,7 @@ def _about(folder: Path) -> dict:
 
 def _whole(folder: Path, name: str) -> Path:
     """The path of a file of a prepared folder, once its sha256 is found to be the one that was written."""
-    path, expected = paths.at(folder) / name, _about(folder)["sha256"]
+    path, expected = paths.at(folder) / name, _about(folder)["files"]
     if name in expected and path.exists() and files.sha256(path) == expected[name]:
         return path
     state = "damaged, its sha256 is another" if path.exists() else "no such file"

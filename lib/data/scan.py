@@ -81,6 +81,15 @@ def to_grid(logits: Tensor, shape: tuple[int, int, int]) -> Tensor:
     return interpolate(logits[None].float(), tuple(shape), mode="trilinear", align_corners=False)[0].argmax(0).byte()
 
 
+def small(scan: Scan, path: Path, least: int) -> list[str]:
+    """One line if the scan, read from `path`, has fewer than `least` voxels along an axis."""
+    shape, spacing = (" x ".join(f"{n:.3g}" for n in numbers) for numbers in (scan.image.shape, scan.spacing))
+    if min(scan.image.shape) >= least:
+        return []
+    wanted = f"a network needs {least} along each axis; leave it out or choose finer voxels"
+    return [f"{paths.shown(path)}: {shape} voxels of {spacing} mm, {wanted}"]
+
+
 def pack(scans: list[Scan], name: str) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """Volumes of any shapes as two flat arrays, and where each lies in them; `unpack` is the inverse.
 

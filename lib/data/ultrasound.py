@@ -41,7 +41,8 @@ class Frames:
 
     Args:
         path: the file.
-        names: of the planes, in the order of their labels.
+        names: of the planes, the background last.
+        order: the label of each of them in the file.
         counts: split -> number of frames.
         shape: rows and columns of every frame.
         boxes: whether test frames have boxes.
@@ -49,6 +50,7 @@ class Frames:
 
     path: Path
     names: tuple[str, ...]
+    order: tuple[int, ...]
     counts: dict[str, int]
     shape: tuple[int, int]
     boxes: bool
@@ -77,8 +79,10 @@ def read(manifest: Manifest) -> Frames:
                 except (OSError, RuntimeError, UnicodeDecodeError):
                     problems.append(f"{shown}: {key}: damaged, cannot be read to its end; {AGAIN}")
         raise_all(problems)
-        names = tuple(file["label_names"].asstr("utf-8")[:])
-        return Frames(path, names, counts, file["x_test"].shape[2:], BOXES in file)
+        names = file["label_names"].asstr("utf-8")[:]
+        order = tuple(sorted(range(len(names)), key=lambda label: _is_background(names[label])))
+        ordered = tuple(names[label] for label in order)
+        return Frames(path, ordered, order, counts, file["x_test"].shape[2:], BOXES in file)
 
 
 def prepare(
@@ -116,7 +120,7 @@ def prepare(
             middle = file[f"x_{split}"][part][:, 0, top : top + crop[0], left : left + crop[1]]  # (n, *crop)
             images[part] = adaptive_avg_pool2d(torch.from_numpy(middle.astype(np.float32)), tuple(shape)).round()
             bar.update(len(middle))
-        planes = file[f"p_{split}"][:].astype(np.uint8)
+        planes = np.argsort(frames.order).astype(np.uint8)[file[f"p_{split}"][:]]
         if split == "test" and frames.boxes:
             boxes = _crop_boxes(file[BOXES][:], (top, left), crop, shape)
     return images, planes, boxes
@@ -232,8 +236,13 @@ def _content_problems(key: str, file: h5py.File, bar) -> list[str]:
         return _label_problems(dataset[:], len(file["label_names"]))
     if key == BOXES:
         return _box_problems(dataset[:].astype(np.int64), file["x_test"].shape[2:])
-    dataset.asstr("utf-8")[:]
-    return []
+    names = dataset.asstr("utf-8")[:]
+    found = [name for name in names if _is_background(name)]
+    return [] if len(found) == 1 else [f"{len(found) or 'none'} of {', '.join(names)} is Background; {MEND}"]
+
+
+def _is_background(name: str) -> bool:
+    return name.strip().casefold() == "background"
 
 
 def _label_problems(labels: np.ndarray, classes: int) -> list[str]:
