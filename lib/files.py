@@ -1,9 +1,12 @@
-"""Files that are either whole or absent."""
+"""Files and folders that are either whole or absent."""
 
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lib import paths
@@ -42,6 +45,29 @@ def _write(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path` to be filled: it becomes `path` where the block ends well, and is removed if not.
+
+    Raises:
+        InputError: as `write_bytes`, or something is at `path` that is no empty folder; it is left as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    except OSError as error:
+        raise unwritable(path, error) from None
+    try:
+        yield hidden
+        try:
+            os.chmod(hidden, 0o755)
+            os.replace(hidden, path)
+        except OSError as error:
+            raise unwritable(path, error) from None
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

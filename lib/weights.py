@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -13,8 +14,6 @@ from torch import Tensor, nn
 from lib import files, paths
 from lib.errors import InputError
 from lib.training import device, keep_freed_memory
-
-REMEDY = "run `dvc repro` to make it again"
 
 
 def use(network: str, data: dict, **how) -> dict:
@@ -63,13 +62,29 @@ def read(path: Path, network: Callable[..., nn.Module]) -> tuple[nn.Module, dict
         InputError: there is no such file, it is damaged, or its tensors are not those of the network.
     """
     tensors, said = _whole(path)
+    try:
+        with torch.device("meta"):  # shapes alone: facts may ask for more than there is memory
+            expected = _shapes(network(**said["facts"]).state_dict())
+    except Exception as fault:  # whatever a network says of facts that are not its own
+        why = str(fault).partition("\n")[0]
+        raise InputError(f"{paths.shown(path)}: weights of another network ({why}); {_remedy(path)}") from None
+    if _shapes(tensors) != expected:
+        raise InputError(f"{paths.shown(path)}: weights of another network; {_remedy(path)}")
     keep_freed_memory()
     model = network(**said["facts"])
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError:  # torch names every tensor, on many lines
-        raise InputError(f"{paths.shown(path)}: weights of another network; delete it and {REMEDY}") from None
+    model.load_state_dict(tensors)
     return model.to(device()).eval(), said["facts"]
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a file: only what the pipeline made can be made again."""
+    if path.suffix == ".safetensors" and path.is_relative_to(paths.at("build")):
+        return "delete it and run `dvc repro` to make it again" if path.exists() else "run `dvc repro` to make it"
+    return "give a .safetensors file as a training here wrote it"
 
 
 def used(path: Path) -> dict:
@@ -84,9 +99,11 @@ def _whole(path: Path) -> tuple[dict[str, Tensor], dict]:
             said = json.loads(file.metadata()["about"])
             digest, tensors = said.pop("sha256"), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise InputError(f"{paths.shown(path)}: no such file; {REMEDY}") from None
+        raise InputError(f"{paths.shown(path)}: no such file; {_remedy(path)}") from None
     except (SafetensorError, OSError, TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{paths.shown(path)}: unreadable weights ({error}); delete it and {REMEDY}") from None
+        raise InputError(f"{paths.shown(path)}: unreadable weights ({error}); {_remedy(path)}") from None
     if _digest(tensors, said) != digest:
-        raise InputError(f"{paths.shown(path)}: damaged, its sha256 is another; delete it and {REMEDY}")
+        raise InputError(f"{paths.shown(path)}: damaged, its sha256 is another; {_remedy(path)}")
+    if said.keys() != {"facts", "use"}:
+        raise InputError(f"{paths.shown(path)}: weights of another version; {_remedy(path)}")
     return tensors, said

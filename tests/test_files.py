@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,41 @@ def test_nothing_is_seen_under_the_name_before_it_is_whole(tmp_path, monkeypatch
     monkeypatch.setattr(os, "fsync", lambda _: seen.append(path.exists()))
     files.write_text(path, "new")
     assert seen == [False]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_is_whole_or_absent(there, tmp_path):
+    path = tmp_path / "above" / "new"
+    if there:
+        path.mkdir(parents=True)
+    with files.new_folder(path) as folder:
+        (folder / "a").write_text("a")
+        assert folder.parent == path.parent and folder.name.startswith(".new.")
+        assert path.exists() == there and not (path / "a").exists()
+    assert [p.name for p in path.parent.iterdir()] == ["new"] and (path / "a").read_text() == "a"
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("error", [OSError("of the block's own"), KeyboardInterrupt()], ids=repr)
+def test_a_folder_whose_filling_fails(error, tmp_path):
+    with pytest.raises(type(error)) as caught, files.new_folder(tmp_path / "new") as folder:
+        (folder / "a").write_text("a")
+        raise error
+    assert caught.value is error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_takes_nobodys_place(tmp_path):
+    """What came into it meanwhile is left."""
+    path = tmp_path / "new"
+    said = r"new: cannot be written \(Directory not empty\); what was there is left"
+    with pytest.raises(InputError, match=said), files.new_folder(path):
+        path.mkdir()
+        (path / "mine").touch()
+    assert [p.name for p in tmp_path.iterdir()] == ["new"] and [p.name for p in path.iterdir()] == ["mine"]
+    said = r"below: cannot be written \(File exists\)"
+    with pytest.raises(InputError, match=said), files.new_folder(path / "mine" / "below"):
+        pass
 
 
 def test_text_and_json(tmp_path):
@@ -153,6 +189,35 @@ def test_paths_below_the_root_are_shown_from_it(tmp_path):
     assert paths.at("params") == paths.ROOT / "params"
     assert paths.at(tmp_path) == tmp_path
     assert index(paths.ROOT / "claims").root == "claims"
+
+
+def test_files_that_cannot_be_read_are_all_named(root, monkeypatch):
+    def refuse(path):
+        if path.suffix == ".bin":
+            raise PermissionError(13, "Permission denied")
+        return sha256(path)
+
+    monkeypatch.setattr("lib.data.manifest.sha256", refuse)
+    with pytest.raises(InputError) as caught:
+        index(root)
+    said = "cannot be read (Permission denied); mend that, or remove it"
+    assert caught.value.problems == [f"{root}/a/deep/er/y.bin: {said}", f"{root}/a/x.bin: {said}"]
+
+
+def test_folders_that_cannot_be_read_are_all_named(root, monkeypatch):
+    """What lies in them would be missing, and nobody would know. Hidden ones are not looked into."""
+    (root / ".git").mkdir()
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name in ("deep", ".git"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError) as caught:
+        index(root)
+    assert caught.value.problems == [f"{root}/a/deep: cannot be read (Permission denied); mend that, or remove it"]
 
 
 def test_links_to_nothing_are_all_named(root):

@@ -1,13 +1,14 @@
 """Weights on disk: read back exactly, the same bytes each time, one line about whatever is wrong with the file."""
 
 import hashlib
+import json
 
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lib import weights
+from lib import paths, weights
 from lib.errors import InputError
 from lib.models.arms import acdc_network, clevr_network
 from lib.training import build
@@ -100,7 +101,7 @@ def test_damaged_weights(damage, path):
         weights.read(path, clevr_network)
     (problem,) = error.value.problems
     assert problem.startswith(f"{path}: unreadable weights (")
-    assert problem.endswith("); delete it and run `dvc repro` to make it again")
+    assert problem.endswith("); give a .safetensors file as a training here wrote it")
     assert "\n" not in problem
 
 
@@ -113,21 +114,64 @@ def test_one_flipped_bit_anywhere_is_noticed(position, bit, path):
     with pytest.raises(InputError) as error:
         weights.read(path, acdc_network)
     (problem,) = error.value.problems
-    assert problem.startswith(f"{path}: ") and problem.endswith("; delete it and run `dvc repro` to make it again")
+    assert problem.startswith(f"{path}: ") and problem.endswith(
+        "; give a .safetensors file as a training here wrote it"
+    )
 
 
 def test_missing_weights(tmp_path):
     with pytest.raises(InputError) as error:
         weights.read(tmp_path / "gone.safetensors", clevr_network)
-    assert error.value.problems == [f"{tmp_path}/gone.safetensors: no such file; run `dvc repro` to make it again"]
+    (problem,) = error.value.problems
+    assert problem == f"{tmp_path}/gone.safetensors: no such file; give a .safetensors file as a training here wrote it"
 
 
-def test_weights_of_another_network(path):
+def test_only_what_the_pipeline_made_is_to_be_deleted(path, tmp_path, monkeypatch):
+    """Whoever gives any other file may need it."""
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    (tmp_path / "build").mkdir()
+    for name in ("README.md", "build/README.md", "w.safetensors", "build/w.safetensors"):
+        (tmp_path / name).write_bytes(path.read_bytes()[:-1])
+    (tmp_path / "folder").mkdir()
+
+    def advice(name):
+        with pytest.raises(InputError) as error:
+            weights.used(tmp_path / name)
+        (problem,) = error.value.problems
+        assert problem.startswith(f"{name}: ")
+        return problem.rpartition("; ")[2]
+
+    for name in ("README.md", "build/README.md", "w.safetensors", "folder", "gone.safetensors"):
+        assert advice(name) == "give a .safetensors file as a training here wrote it"
+    assert advice("build/w.safetensors") == "delete it and run `dvc repro` to make it again"
+    assert advice("build/gone.safetensors") == "run `dvc repro` to make it"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"arm": "baseline"}, "weights of another network; "),
+        ({"arm": "nobody-phase"}, "weights of another network ("),
+        ({"unheard": 1}, "weights of another network ("),
+        ({"filters": "2"}, "weights of another network ("),
+        ({"filters": 200_000}, "weights of another network; "),  # more than a terabyte, if it were made
+    ],
+    ids=str,
+)
+def test_weights_of_another_network(change, words, model, path):
+    weights.write(path, model, FACTS | change)
     with pytest.raises(InputError) as error:
-        weights.read(path, lambda arm, **facts: acdc_network("baseline", **facts))
-    assert error.value.problems == [
-        f"{path}: weights of another network; delete it and run `dvc repro` to make it again"
-    ]
+        weights.read(path, acdc_network)
+    (problem,) = error.value.problems
+    assert problem.startswith(f"{path}: {words}") and "\n" not in problem
+
+
+def test_weights_of_another_version(path, monkeypatch):
+    """Whole, but they do not say what is asked for here."""
+    monkeypatch.setattr(weights, "_digest", lambda tensors, said: "1")
+    save_file(load_file(path), path, {"about": json.dumps({"facts": FACTS, "sha256": "1"})})
+    with pytest.raises(InputError, match="weights of another version; give"):
+        weights.used(path)
 
 
 def test_curve(tmp_path):

@@ -67,25 +67,42 @@ class Manifest:
 
     @classmethod
     def of(cls, dataset: str, source: str, root: str | Path) -> "Manifest":
-        """Index the folder `root`. Links are followed; what is hidden (`.gitkeep`, macOS's `._*`) is left out.
+        """Index the folder `root`, see `below`.
 
         Raises:
-            InputError: a link leads nowhere.
+            InputError: as `below`; or a file that cannot be read.
         """
-        folder = paths.at(root)
-        found = sorted(
-            Path(parent) / name
-            for parent, _, names in os.walk(folder, followlinks=True)
-            for name in names
-            if not any(part.startswith(".") for part in (*Path(parent).relative_to(folder).parts, name))
-        )
-        dangling = [path for path in found if not path.exists()]
-        raise_all([f"{paths.shown(path)}: a link to nothing; mend or remove it" for path in dangling])
-        content = {
-            path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256(path)}
-            for path in progress.bar(found, desc=f"index {dataset}", unit="file")
-        }
+        folder, content, problems = paths.at(root), {}, []
+        for name, path in progress.bar(below(folder).items(), desc=f"index {dataset}", unit="file"):
+            try:
+                content[name] = {"size": path.stat().st_size, "sha256": sha256(path)}
+            except OSError as fault:
+                problems.append(_unreadable(path, fault))
+        raise_all(problems)
         return cls(dataset, source, paths.shown(folder), content)
+
+
+def below(folder: Path) -> dict[str, Path]:
+    """Every file below `folder`: path from there (with forward slashes) -> path, sorted by the path.
+
+    Links are followed; what is hidden (`.gitkeep`, macOS's `._*`) is left out.
+
+    Raises:
+        InputError: a link leads nowhere, or a folder cannot be read.
+    """
+    found, faults = [], []
+    for parent, folders, names in os.walk(folder, onerror=faults.append, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent) / name for name in names if not name.startswith(".")]
+    # a folder that is not there at all has no files
+    problems = [_unreadable(fault.filename, fault) for fault in faults if not isinstance(fault, FileNotFoundError)]
+    dangling = [path for path in found if os.path.islink(path) and not os.path.exists(path)]
+    raise_all(problems + [f"{paths.shown(path)}: a link to nothing; mend or remove it" for path in dangling])
+    return {path.relative_to(folder).as_posix(): path for path in sorted(found)}
+
+
+def _unreadable(path: str | Path, fault: OSError) -> str:
+    return f"{paths.shown(path)}: cannot be read ({fault.strerror}); mend that, or remove it"
 
 
 def _sound(manifest: Manifest) -> bool:
