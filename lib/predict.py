@@ -3,12 +3,15 @@
 W is what a training stage wrote, such as build/demo/inside/acdc/all-100-0/inside-position-1.safetensors, and the folder
 is laid out as the data that the network was trained on (`lib.data.layouts`). In the output folder: a label map of each
 volume on its own grid, volumes.csv with the volume of each structure in mL and, where there are labels, Dice and
-surface distance, and contact_sheet.png. Nothing is written unless every input can be read, nothing is overwritten.
+surface distance, and contact_sheet.png. Nothing is written unless every input can be read, nothing is overwritten, and
+the folder is there once everything is in it.
 """
 
 import argparse
 import gzip
 import io
+import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +42,11 @@ class Segmented:
     labels: np.ndarray
 
 
-def predict(weights: Path, source: Path, output: Path) -> pd.DataFrame:
+def predict(weights: Path, source: Path, output: Path, replace: bool = False) -> pd.DataFrame:
     """Segment every volume below `source`, write all that belongs into `output`, and return the table.
+
+    Args:
+        replace: whether what an earlier call wrote to `output`, and nothing else, gives way to what this one writes.
 
     Returns:
         One row a volume and structure: volume, structure, ml, and where there are labels ml_labels, dice and
@@ -50,8 +56,11 @@ def predict(weights: Path, source: Path, output: Path) -> pd.DataFrame:
         InputError: anything wrong with the weights, the folders or a volume, everything at once; nothing is written.
     """
     weights, source, output = (paths.at(path) for path in (weights, source, output))
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    output = output.resolve()
+    if _names(output) and not (replace and _is_result(output)):
         raise InputError(f"{paths.shown(output)}: not an empty folder; nothing is overwritten, name another")
+    if os.path.ismount(output):
+        raise InputError(f"{paths.shown(output)}: a mounted disk, which cannot be put in place; name a folder below it")
     predictor = Predictor(weights)
     found = layouts.find(source, predictor.layout)
     problems = []
@@ -62,20 +71,46 @@ def predict(weights: Path, source: Path, output: Path) -> pd.DataFrame:
             problems += error.problems
         if predictor.given == "phase" and volume.phase is None:
             problems.append(
-                f"{paths.shown(volume.image)}: ED or ES? Info.cfg beside it does not say; add its number there"
+                f"{paths.shown(volume.image)}: ED or ES? Info.cfg beside it does not say, or cannot be read; "
+                "add its number there"
             )
     raise_all(problems)
+    with files.new_folder(output) as folder:
+        table = _write(folder, found, predictor)
+        if replace and _is_result(output):
+            shutil.rmtree(output)
+    return table
+
+
+def _names(output: Path) -> list[str]:
+    """What is in the folder, if it is there."""
+    try:
+        return os.listdir(output)
+    except FileNotFoundError:
+        return []
+    except OSError as fault:
+        raise InputError(f"{paths.shown(output)}: no folder to write to ({fault.strerror}); name another") from None
+
+
+def _is_result(output: Path) -> bool:
+    """Whether the folder holds what `predict` writes there, and nothing else."""
+    others = set(_names(output)) - {"volumes.csv", "contact_sheet.png"}
+    return len(_names(output)) == len(others) + 2 and all(name.endswith(".nii.gz") for name in others)
+
+
+def _write(folder: Path, found: list[Volume], predictor: Predictor) -> pd.DataFrame:
+    """Segment the volumes and write all that belongs into `folder`; the table."""
     rows, tiles = [], []
     for volume in bar(found, desc="segment", unit="volume"):
         loaded = layouts.load(volume, predictor.layout, predictor.structures)
         one = Segmented(volume, loaded, predictor(volume, loaded))
-        files.write_bytes(output / f"{volume.name}.nii.gz", label_map(one, predictor))
+        files.write_bytes(folder / f"{volume.name}.nii.gz", label_map(one, predictor))
         rows += measures(one, predictor.structures)
         if len(tiles) < SHOWN:
             tiles.append(tile(one))
     table = pd.DataFrame(rows)
-    files.write_text(output / "volumes.csv", table.to_csv(index=False, float_format="%.4f"))
-    files.write_bytes(output / "contact_sheet.png", contact_sheet(tiles, predictor, len(found)))
+    files.write_text(folder / "volumes.csv", table.to_csv(index=False, float_format="%.4f"))
+    files.write_bytes(folder / "contact_sheet.png", contact_sheet(tiles, predictor, len(found)))
     return table
 
 

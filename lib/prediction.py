@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from lib import paths, weights
-from lib.data import acdc, mmwhs, volumes
+from lib.data import acdc, layouts, mmwhs, studies, volumes
 from lib.data.examples import PHASES, Examples, normalise
 from lib.data.layouts import Loaded, Volume
 from lib.data.scan import Scan, isotropic, turned
@@ -35,17 +35,22 @@ class Predictor:
         path: written by a training notebook of the compendium.
 
     Raises:
-        InputError: damaged weights, or those of a network that does not segment NIfTI volumes.
+        InputError: damaged weights, those of a network that does not segment NIfTI volumes, or of another version.
     """
 
     def __init__(self, path: Path):
         self.use = weights.used(path)
         if not self.use:
-            given = "networks for ACDC, MM-WHS and Decathlon scans do"
+            given = "networks trained on hearts or on 3D scans do"
             raise InputError(f"{paths.shown(path)}: its network does not segment NIfTI volumes; {given}")
+        self.input: dict = self.use["input"]
+        for kind, name, known in (("network", self.use["network"], NETWORKS), ("layout", self.layout, layouts.LAYOUTS)):
+            if name not in known:
+                problem = f"its {kind} {name!r} is not known here; use the version of this compendium that trained it"
+                raise InputError(f"{paths.shown(path)}: {problem}")
         self.model, self.facts = weights.read(path, NETWORKS[self.use["network"]])
         self.structures: list[str] = self.use["structures"]
-        self.input: dict = self.use["input"]
+        self._study = self._prepared = None  # of the frame before, often that of the next one too
 
     @property
     def layout(self) -> str:
@@ -62,6 +67,8 @@ class Predictor:
             return self._scan(volume, loaded)
         if self.layout == "acdc":
             return self._slices(loaded.nifti.array, loaded.nifti.spacing[:2], volume.phase)
+        if self.layout == "studies":
+            return self._frame(volume, loaded)
         shown = mmwhs.display(nib.apply_orientation(loaded.nifti.array, loaded.axes))
         across, along, _ = loaded.nifti.spacing[np.argsort(loaded.axes[:, 0])]
         return _stored(mmwhs.display(self._slices(shown, (along, across), None)), loaded.axes)
@@ -71,12 +78,15 @@ class Predictor:
         own = turned(Scan(volume.name, loaded.nifti.array, None, tuple(loaded.nifti.spacing)), loaded.axes)
         seen = isotropic(own, self.input["spacing"], self.input["blur"])
         how = {"window": tuple(self.use["window"]), "asked": self.use["asked"]}
-        found = masks(self.model, seen, len(self.structures), shape=own.image.shape, **how).numpy()
+        only = tuple(self.use.get("only", ()))  # of the classes of a network that knows more structures than these
+        classes = only or range(len(self.structures) + 1)
+        found = masks(self.model, seen, max(classes), shape=own.image.shape, only=only, **how)
+        found = found[[number - 1 for number in classes[1:]]].numpy()
         labels = np.where(found.any(0), found.argmax(0) + 1, 0).astype(np.uint8)
         return _stored(labels, loaded.axes)
 
     def _slices(self, image: np.ndarray, spacing: tuple[float, float], phase: str | None) -> np.ndarray:
-        """By a 2D network, slice by slice; prepared as for training (`lib.data.acdc.prepare`) and brought back."""
+        """By a 2D network; prepared as for training (`lib.data.acdc.prepare`) and brought back."""
         shape, side = image.shape[:2], self.input["side"]
         resized = (side, side)
         if not self.input.get("resize"):
@@ -84,6 +94,22 @@ class Predictor:
         slices = volumes.image_slices(
             image.astype(np.float32), resized, side, tuple(self.input.get("percentiles", (5, 95)))
         )
+        return self._labels(slices, resized, shape, phase)
+
+    def _frame(self, volume: Volume, loaded: Loaded) -> np.ndarray:
+        """By a 2D network; prepared as for training, together with the other frames, whose scale it shares."""
+        spacing, shape = self.input["spacing"], loaded.nifti.array.shape[:2]
+        if self._study is not volume.study:
+            self._study = volume.study
+            self._prepared = studies.prepare(volume.study, spacing, self.input["side"], ())
+        slices = self._prepared.images[self._prepared.table.volume == volume.name]
+        resized = volumes.resampled_shape(shape, loaded.nifti.spacing[:2], spacing)
+        return self._labels(slices, resized, shape, None)
+
+    def _labels(
+        self, slices: np.ndarray, resized: tuple[int, int], shape: tuple[int, int], phase: str | None
+    ) -> np.ndarray:
+        """Labels on the grid of the file, from prepared slices (D, side, side), which the network sees one by one."""
         x = torch.from_numpy(slices)[:, None]
         if self.use["network"] == "position_network":
             x = normalise(x, self.use["statistics"])

@@ -684,6 +684,8 @@ DAMAGES = {  # format and kind of file -> damages
     "predict-mmwhs/label": FEW | LABEL | {"turned": turned},
     "predict-decathlon/image": FEW | IMAGE | {"turned": turned},
     "predict-decathlon/label": FEW | LABEL | {"turned": turned},
+    "predict-studies/image": FEW | IMAGE | {"turned": turned},
+    "predict-studies/gt": FEW | LABEL | {"turned": turned},
     "pancreas/slice": SLICE,
     "pancreas/label": FEW | LABEL | {"turned": voxels(lambda labels: labels.swapaxes(0, 1)), "in the air": in_the_air},
     "ultrasound/frames": HDF5,

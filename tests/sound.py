@@ -104,17 +104,21 @@ def _read_decathlon(root: Path) -> list:
     return [task, [decathlon.load(case, task.structures) for case in task.cases]]
 
 
+def _write_studies(root: Path) -> None:
+    cine_phantom.write_bold(root, 1, 2, 0.2, np.random.default_rng(0))
+
+
 def _read_studies(root: Path) -> list:
     found = studies.read(_manifest(root))
     files = [path for study in found for pair in study.frames.values() for path in pair]
     return [found, [volumes.read_nifti(path) for path in files]]
 
 
-def _reads_layout(layout: str, structures: int) -> Callable[[Path], list]:
+def _reads_layout(layout: str, structures: list[str]) -> Callable[[Path], list]:
     """As `lib.predict` reads what it is given; the phase is left out, since no Info.cfg need be there."""
 
     def read(root: Path) -> list:
-        loaded = [layouts.load(one, layout, ["structure"] * structures) for one in layouts.find(root, layout)]
+        loaded = [layouts.load(one, layout, structures) for one in layouts.find(root, layout)]
         pairs = [(one.nifti.array, one.nifti.spacing, one.truth) for one in loaded]
         turned = [orientation.turn(one.nifti, one.axes) for one in loaded if one.axes is not None]
         return [pairs, turned]
@@ -254,6 +258,7 @@ def _phantom(module, step: float) -> Callable[[Path], None]:
 
 
 _STUDIES = {"image": "canine01/bold_frame01.nii.gz", "gt": "canine01/bold_frame01_gt.nii.gz"}
+_OTHER_FRAMES = {kind: ("canine01/bold_frame0*.nii.gz",) for kind in _STUDIES}
 _SERIES = "Pancreas-CT/PANCREAS_0001/*/*"
 
 FORMATS = {
@@ -265,21 +270,21 @@ FORMATS = {
         _DECATHLON | {"list": f"{TASK}/dataset.json"},
         _pair(_DECATHLON) | {"list": (_DECATHLON["label"],)},
     ),
-    "studies": Sound(
-        lambda root: cine_phantom.write_bold(root, 1, 2, 0.2, np.random.default_rng(0)),
-        _read_studies,
-        _STUDIES,
-        {kind: ("canine01/bold_frame0*.nii.gz",) for kind in _STUDIES},
-    ),
+    "studies": Sound(_write_studies, _read_studies, _STUDIES, _OTHER_FRAMES),
     "predict-acdc": Sound(
         _write_acdc,
-        _reads_layout("acdc", 3),
+        _reads_layout("acdc", ["structure"] * 3),
         {kind: _ACDC[kind] for kind in ("image", "gt", "info")},
         _pair(_ACDC, truth="gt"),
     ),
-    "predict-mmwhs": Sound(_phantom(mmwhs_phantom, 8), _reads_layout("mmwhs", 7), _MMWHS, _pair(_MMWHS)),
+    "predict-mmwhs": Sound(
+        _phantom(mmwhs_phantom, 8), _reads_layout("mmwhs", ["structure"] * 7), _MMWHS, _pair(_MMWHS)
+    ),
     "predict-decathlon": Sound(
-        _phantom(decathlon_phantom, 8), _reads_layout("decathlon", 5), _DECATHLON, _pair(_DECATHLON)
+        _phantom(decathlon_phantom, 8), _reads_layout("decathlon", ["structure"] * 5), _DECATHLON, _pair(_DECATHLON)
+    ),
+    "predict-studies": Sound(
+        _write_studies, _reads_layout("studies", ["myocardium", "left ventricle"]), _STUDIES, _OTHER_FRAMES
     ),
     "pancreas": Sound(
         _phantom(pancreas_phantom, 8),

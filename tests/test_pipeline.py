@@ -14,6 +14,7 @@ from dvc.stage.cache import _get_cache_hash
 from packaging.requirements import Requirement
 
 from lib import notebooks, params
+from lib.data.layouts import LAYOUTS
 from lib.methods import POSITION_ARMS_ON
 from lib.paths import ROOT
 from lib.readme import with_results
@@ -31,6 +32,24 @@ def test_a_stage_depends_on_its_notebook_and_through_it_on_its_code(name):
     notebook = re.search(r"build/notebooks/\S+\.ipynb", STAGES[name]["cmd"])[0]
     assert notebook in STAGES[name]["deps"]
     assert {"lib", "notebooks"} <= set(STAGES["strip"]["deps"])
+
+
+def test_every_network_that_segments_volumes_can_be_applied_to_others():
+    """`lib.predict` has to be told how the data are laid out, and training passes that on; the others see images."""
+    found = {name: re.search(r"notebooks/\S+\.ipynb", stage["cmd"]) for name, stage in STAGES.items()}
+    code_of = {name: code(ROOT / match[0]) for name, match in found.items() if match}
+    made_by = {}
+    for name, stage in STAGES.items():
+        made_by |= {out if isinstance(out, str) else next(iter(out)): name for out in stage["outs"]}
+    layout_of = {}
+    for name, text in code_of.items():
+        if calls := re.findall(r"weights\.write\(.*", text):
+            data = re.search(r" prepared=(\S+)", STAGES[name]["cmd"])[1]
+            layout_of[name] = re.search(r'"layout": "(\w+)"|$', code_of[made_by[data]])[1]
+            assert not layout_of[name] or all(call.endswith(", use)") for call in calls), f"{name}: {calls}"
+    images = {"inside-train-clevr_seg", "position-train-chest", "gates-train-planes"}
+    assert {name for name, layout in layout_of.items() if not layout} == images
+    assert set(layout_of.values()) == {None, *LAYOUTS}
 
 
 def test_every_notebook_is_run_by_a_stage_and_stripped():

@@ -1,5 +1,6 @@
 """Prediction on new volumes: every layout there and back, the table against SciPy, and bad inputs in one line each."""
 
+import io
 import shutil
 
 import nibabel as nib
@@ -10,7 +11,10 @@ import torch
 from scipy import ndimage
 
 from lib import plotting, prediction, weights
-from lib.data import layouts, volumes
+from lib import predict as predict_module
+from lib.data import layouts, studies, volumes
+from lib.data.manifest import Manifest
+from lib.errors import InputError
 from lib.models.arms import acdc_network
 from lib.models.gates_arms import volume_network
 from lib.models.position_arms import position_network
@@ -69,6 +73,19 @@ def scans(tmp_path):
             path = folder / kind / f"case_{number}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
             nib.save(stored, path)
+    return folder
+
+
+@pytest.fixture
+def cines(tmp_path):
+    """A volunteer's cine of three frames, one with labels, and another's of one; later frames are darker."""
+    folder = tmp_path / "cines"
+    for number, frames in enumerate((3, 1), 1):
+        for frame in range(1, frames + 1):
+            image, truth = blobs((43, 38, 5), 4, seed=10 * number + frame)
+            save(folder / f"volunteer{number:02d}" / f"cine_frame{frame:02d}.nii.gz", image // frame, AFFINE)
+            if (number, frame) == (1, 2):
+                save(folder / f"volunteer{number:02d}" / f"cine_frame{frame:02d}_gt.nii.gz", truth, AFFINE)
     return folder
 
 
@@ -208,7 +225,7 @@ def test_orientation_is_undone(scans, tmp_path, monkeypatch):
         asked=False,
     )
 
-    def bright(model, scan, structures, window, shape, asked):
+    def bright(model, scan, structures, window, shape, asked, only):
         zoomed = ndimage.zoom(scan.image, np.array(shape) / scan.image.shape, order=1, mode="nearest", grid_mode=True)
         return torch.stack([torch.from_numpy(zoomed > 400), torch.zeros(shape, dtype=torch.bool)])
 
@@ -240,6 +257,83 @@ def test_whole_hearts_in_the_values_of_their_release(tmp_path):
     assert table.ml_labels.sum() == pytest.approx((truth > 0).sum() * 1.2 * 1.3 * 1.5 / 1000, rel=1e-5)
 
 
+CINE = ("myocardium", "left ventricle")
+
+
+def cine_network(folder):
+    facts = {"method": "unet", "classes": 3, "filters": 2}
+    return trained(folder, sdnet_network, facts, {"layout": "studies", "spacing": 2.0, "side": 32}, CINE)
+
+
+def test_cines_in_the_values_of_their_layout(cines, tmp_path):
+    """Labels are 2 and 3 there; the right ventricle, 1, is background to the network and in its scores."""
+    table = predict(cine_network(tmp_path), cines, tmp_path / "out").set_index(["volume", "structure"])
+    names = ["volunteer01-cine-01", "volunteer01-cine-02", "volunteer01-cine-03", "volunteer02-cine-01"]
+    assert {path.name for path in (tmp_path / "out").glob("*.nii.gz")} == {f"{name}.nii.gz" for name in names}
+    assert table.index.tolist() == [(name, structure) for name in names for structure in CINE]
+    found = np.asarray(nib.load(tmp_path / "out" / "volunteer01-cine-02.nii.gz").dataobj)
+    truth = np.asarray(nib.load(cines / "volunteer01" / "cine_frame02_gt.nii.gz").dataobj)
+    assert set(np.unique(found)) <= {0, 2, 3} and (found > 0).any() and (truth == 1).any()
+    for value, structure in enumerate(CINE, 2):
+        a, b, row = found == value, truth == value, table.loc["volunteer01-cine-02", structure]
+        assert row.ml_labels == pytest.approx(b.sum() * 1.4 * 1.5 * 9 / 1000)
+        assert row.ml == pytest.approx(a.sum() * 1.4 * 1.5 * 9 / 1000)
+        assert row.dice == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()), abs=1e-6)
+    assert table.dice.notna().sum() == 2
+
+
+def test_a_frame_is_seen_as_in_training_together_with_the_others(cines, tmp_path, monkeypatch):
+    seen = []
+
+    def logits(model, examples):
+        seen.append(examples.images[:, 0].numpy())
+        return torch.zeros(len(examples.images), 3, 32, 32)
+
+    monkeypatch.setattr(prediction, "predict_logits", logits)
+    predict(cine_network(tmp_path), cines, tmp_path / "out")
+    shutil.copy(cines / "volunteer01" / "cine_frame02_gt.nii.gz", cines / "volunteer02" / "cine_frame01_gt.nii.gz")
+    ready = [studies.prepare(study, 2.0, 32, (2, 3)) for study in studies.read(Manifest.of("", "", cines))]
+    assert np.array_equal(np.concatenate(seen), 2 * np.concatenate([one.images for one in ready]) - 1)
+    assert seen[2].max() < 0.9 < seen[0].max()
+
+
+def test_frames_of_one_study_on_different_grids(cines, tmp_path, capsys):
+    image, _ = blobs((43, 40, 5), 4)
+    save(cines / "volunteer01" / "cine_frame03.nii.gz", image, AFFINE)
+    code, lines = run(capsys, cine_network(tmp_path), cines, tmp_path / "out")
+    (line,) = [line for line in lines if line.startswith("error: ")]
+    assert code == 1 and "cine_frame03.nii.gz: shape (43, 40, 5), not (43, 38, 5), differs from the study's" in line
+
+
+class Sure(torch.nn.Module):
+    """It finds structure `value` where the scan is bright; all others are likelier, everywhere."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x):
+        logits = torch.full_like(x, 9.0).repeat(1, 4, 1, 1, 1)
+        logits[:, 0], logits[:, self.value] = 0, x[:, 0]
+        return logits
+
+
+@pytest.mark.parametrize("value", [1, 2, 3])
+def test_a_network_that_knows_more_structures_than_it_was_tuned_to(value, scans, tmp_path):
+    """It chooses between the background and one of them, which is 1 in the labels, as in those it was tuned on."""
+    facts, given = {"network": "unet", "structures": 3, "feature_scale": 32.0}, {"spacing": 1.0, "blur": 0.0}
+    how = {"window": [16, 16, 16], "asked": False, "only": (0, value)}
+    path = trained(tmp_path, volume_network, facts, given | {"layout": "decathlon"}, ("pancreas",), **how)
+    shutil.rmtree(scans / "labelsTr")
+    assert predict(path, scans, tmp_path / "out").structure.tolist() == ["pancreas"] * 2
+    (volume, _), predictor = layouts.find(scans, "decathlon"), Predictor(path)
+    predictor.model = Sure(value)
+    loaded = layouts.load(volume, "decathlon", ["pancreas"])
+    found, bright = predictor(volume, loaded), loaded.nifti.array > loaded.nifti.array.mean()
+    assert set(np.unique(found)) == {0, 1}
+    assert 2 * (found & bright).sum() / (found.sum() + bright.sum()) > 0.9
+
+
 # ----------------------------------------------------------------------------------------------------------- bad input
 
 
@@ -266,7 +360,7 @@ def test_all_bad_volumes_are_named_and_nothing_is_written(hearts, tmp_path, caps
         assert words in line
 
 
-def test_nothing_is_overwritten(hearts, tmp_path, capsys):
+def test_nothing_is_overwritten(hearts, tmp_path, capsys, monkeypatch):
     network, facts, how = NETWORKS["baseline"]
     path = trained(tmp_path, network, facts, acdc_input(), **how)
     (tmp_path / "out").mkdir()
@@ -274,6 +368,79 @@ def test_nothing_is_overwritten(hearts, tmp_path, capsys):
     code, lines = run(capsys, path, hearts, tmp_path / "out")
     assert code == 1 and lines[-1].endswith("not an empty folder; nothing is overwritten, name another")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine.txt"]
+    code, lines = run(capsys, path, hearts, tmp_path / "out" / "mine.txt")
+    assert code == 1 and lines[-1].endswith("mine.txt: no folder to write to (Not a directory); name another")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: True)
+    assert "empty: a mounted disk" in run(capsys, path, hearts, tmp_path / "empty")[1][-1]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()], ids=repr)
+def test_a_failure_on_the_way_leaves_nothing_that_looks_like_a_result(error, hearts, tmp_path, monkeypatch):
+    network, facts, how = NETWORKS["baseline"]
+    path = trained(tmp_path, network, facts, acdc_input(), **how)
+    before, label_map, calls = set(tmp_path.iterdir()), predict_module.label_map, []
+
+    def fail(one, predictor):
+        calls.append(one)
+        if len(calls) == 3:
+            raise error
+        return label_map(one, predictor)
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(predict_module, "label_map", fail)
+        predict(path, hearts, tmp_path / "out")
+    assert set(tmp_path.iterdir()) == before
+    predict(path, hearts, tmp_path / "out")
+    assert set(tmp_path.iterdir()) == before | {tmp_path / "out"}
+
+
+def test_a_former_result_gives_way_where_that_is_asked_for(hearts, tmp_path, monkeypatch):
+    network, facts, how = NETWORKS["baseline"]
+    path, out = trained(tmp_path, network, facts, acdc_input(), **how), tmp_path / "out"
+    predict(path, hearts, out, replace=True)
+    first = {file.name for file in out.iterdir()}
+    shutil.rmtree(hearts / "patient001")
+    with monkeypatch.context() as patch, pytest.raises(TypeError):
+        patch.setattr(predict_module, "contact_sheet", None)
+        predict(path, hearts, out, replace=True)
+    assert {file.name for file in out.iterdir()} == first
+    with pytest.raises(InputError, match="nothing is overwritten"):
+        predict(path, hearts, out)
+    predict(path, hearts, out, replace=True)
+    assert {file.name for file in out.iterdir()} < first
+    for name in ("mine.txt", "more.nii"):
+        (out / "volumes.csv").rename(out / name)  # neither without the table, nor with a file more
+        with pytest.raises(InputError, match="nothing is overwritten"):
+            predict(path, hearts, out, replace=True)
+        shutil.copy(out / name, out / "volumes.csv")
+        with pytest.raises(InputError, match="nothing is overwritten"):
+            predict(path, hearts, out, replace=True)
+        assert (out / name).exists()
+
+
+def test_files_are_looked_for_not_hashed(hearts, tmp_path, monkeypatch):
+    network, facts, how = NETWORKS["baseline"]
+    monkeypatch.setattr("lib.data.manifest.sha256", None)
+    predict(trained(tmp_path, network, facts, acdc_input(), **how), hearts, tmp_path / "out")
+
+
+def test_files_that_cannot_be_read(hearts, tmp_path, capsys, monkeypatch):
+    network, facts, how = NETWORKS["inside-phase"]
+    path, opened = trained(tmp_path, network, facts, acdc_input(), **how), io.open
+
+    def refuse(file, *args, **kwargs):
+        if str(file).endswith(("patient001_frame01.nii.gz", "patient002/Info.cfg")):
+            raise PermissionError(13, "Permission denied")
+        return opened(file, *args, **kwargs)
+
+    monkeypatch.setattr("io.open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    code, lines = run(capsys, path, hearts, tmp_path / "out")
+    lines = [line for line in lines if line.startswith("error: ")]
+    assert code == 1 and len(lines) == 3, lines
+    assert "patient001_frame01.nii.gz: cannot be read (Permission denied); " in lines[0]
+    assert all("does not say, or cannot be read; add its number there" in line for line in lines[1:])
 
 
 def test_a_phase_that_nobody_tells(hearts, tmp_path, capsys):
@@ -305,6 +472,21 @@ def test_weights_of_other_networks(hearts, tmp_path, capsys):
     code, lines = run(capsys, tmp_path / "w.safetensors", hearts, tmp_path / "out")
     assert code == 1 and "its network does not segment NIfTI volumes" in lines[-1]
     assert "no such file" in run(capsys, tmp_path / "gone.safetensors", hearts, tmp_path / "out")[1][-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network": "later_network"}, "its network 'later_network'"),
+        ({"input": {"layout": "later"}}, "its layout 'later'"),
+    ],
+)
+def test_weights_of_another_version(change, words, hearts, tmp_path, capsys):
+    network, facts, how = NETWORKS["baseline"]
+    path = trained(tmp_path, network, facts, acdc_input(), **how)
+    weights.write(path, build(lambda: network(**facts), 1), facts, weights.used(path) | change)
+    code, lines = run(capsys, path, hearts, tmp_path / "out")
+    assert code == 1 and lines[-1].startswith(f"error: {path}: {words} is not known here; use the version")
 
 
 def test_structures_that_no_chapter_has_get_colours_of_their_own():

@@ -22,7 +22,7 @@ from lib.data.manifest import Manifest
 from lib.data.volumes import AGAIN
 from lib.errors import InputError, raise_all
 
-_FILE = re.compile(r"((?:.*/)?([^/]+))/([^/]+)_frame(\d{2}|[1-9]\d{2,})(_gt)?\.nii\.gz")
+FILE = re.compile(r"((?:.*/)?([^/]+))/([^/]+)_frame(\d{2}|[1-9]\d{2,})(_gt)?\.nii\.gz")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def read(manifest: Manifest) -> list[Study]:
         InputError: one line for each problem of any study.
     """
     found = {}
-    for match in filter(None, map(_FILE.fullmatch, manifest.files)):
+    for match in filter(None, map(FILE.fullmatch, manifest.files)):
         folder, subject, sequence, number, truth = match.groups()
         files = found.setdefault((subject, sequence, folder), {}).setdefault(int(number), [None, None])
         files[bool(truth)] = manifest.path(match[0])
