@@ -49,6 +49,20 @@ def test_unknown_parameters_and_wrong_types_are_all_named_before_anything_runs(t
     assert "n='many'" in lines[1] and "wants a int, such as 2" in lines[1]
 
 
+def test_a_notebook_knows_which_run_it_is_by_its_text_and_its_parameters(tmp_path):
+    cell = "from pathlib import Path\nfrom lib import identity\nPath(name).write_text(identity.this())"
+    path, known = notebook(tmp_path, cell), tmp_path / "known"
+
+    def runs(n):
+        assert execute(path, tmp_path / "out.ipynb", f"n={n}", f"name={known}").returncode == 0
+        return known.read_text()
+
+    first = runs(3)
+    assert len(first) == 64 and runs(3) == first and runs(4) != first
+    notebook(tmp_path, f"{cell}\n1")
+    assert runs(3) != first
+
+
 def test_a_run_is_the_same_bytes_twice_and_shows_progress_outside_the_notebook(tmp_path):
     cell = "from lib.progress import bar\nprint(n, name, sum(bar(range(n), desc='counting')))"
     path = notebook(tmp_path, cell)
