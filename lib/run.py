@@ -19,6 +19,7 @@ import yaml
 from lib import notebooks, params, paths, slurm
 from lib.errors import InputError, raise_all
 from lib.execution import INTERRUPTED, execute
+from lib.interruption import AGAIN
 
 
 def collect(pairs: list[str], sources: list[str]) -> dict[str, object]:
@@ -36,7 +37,10 @@ def collect(pairs: list[str], sources: list[str]) -> dict[str, object]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise InputError(f"{pair}: not a parameter; write key=value")
-        values[key] = yaml.safe_load(value)
+        try:
+            values[key] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+            raise InputError(f"{pair}: not valid YAML ({' '.join(str(error).split())}); mend or quote it") from None
     return values
 
 
@@ -74,6 +78,9 @@ def main(arguments: list[str]) -> int:
         for problem in getattr(error, "problems", [error]):
             print(f"error: {problem}", file=sys.stderr)
         code = 1
+    except KeyboardInterrupt:
+        print(f"{paths.shown(paths.at(options.output))}: stopped; {AGAIN}", file=sys.stderr)
+        code = INTERRUPTED
     return slurm.finish(code, again=code == INTERRUPTED)
 
 

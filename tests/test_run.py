@@ -1,5 +1,6 @@
 """The notebook runner, run as users and DVC run it."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +38,13 @@ def test_parameters_come_from_files_and_words_and_words_win(tmp_path):
         run.collect([], [f"{file}:a.c"])
     with pytest.raises(InputError, match="nonsense: not a parameter; write key=value"):
         run.collect(["nonsense"], [])
+
+
+@pytest.mark.parametrize("word", ["n=[1", "n=2024-13-45", "n=" + "[" * 2000])
+def test_a_value_that_is_no_yaml_is_one_line(word):
+    with pytest.raises(InputError, match=re.escape(word) + r": not valid YAML \(.*\); mend or quote it") as caught:
+        run.collect([word], [])
+    assert "\n" not in str(caught.value)
 
 
 def test_unknown_parameters_and_wrong_types_are_all_named_before_anything_runs(tmp_path):

@@ -5,6 +5,7 @@ import sys
 import time
 
 import nbformat
+import psutil
 import pytest
 import real_slurm
 
@@ -31,6 +32,7 @@ while done < steps:
         open(state + ".begun", "w").close()
 open(state + ".result", "w").write(str(done))
 """
+SLEEPS = "import time\nopen(state + '.begun', 'w').close()\ntime.sleep(steps)"
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,9 @@ class Job:
             time.sleep(0.1)
 
     def end(self):
+        """Its submitter's exit code; nothing runs then, so that `id` of the next one does not find this one."""
         _, self.errors = self.process.communicate(timeout=150)
+        until(lambda: not self.slurm.say("squeue", "--noheader", "--states=R"))
         return self.process.returncode
 
 
@@ -124,16 +128,54 @@ def test_a_job_killed_with_its_runner(slurm, tmp_path):
 
 def test_the_time_limit(slurm, tmp_path):
     """What cannot be put away is ended at its limit, and not run again."""
-    job = Job(slurm, tmp_path, "import time\ntime.sleep(600)", name="limited")
+    job = Job(slurm, tmp_path, SLEEPS, steps=600, name="limited")
     assert job.end() not in (0, None)
+    assert "stopped; run it again to go on" in job.errors
     assert "ended as TIMEOUT; " in job.errors
 
 
-def test_cancelled(slurm, tmp_path):
-    job = Job(slurm, tmp_path, "import time\ntime.sleep(600)")
-    slurm.say("scancel", job.id())
+@pytest.mark.parametrize("cell", [SLEEPS, TRAINS], ids=["stopped", "put away"])
+def test_cancelled(cell, slurm, tmp_path):
+    """The job has time to end by itself, and is not run again for all that."""
+    job = Job(slurm, tmp_path, cell, steps=600)
+    name = job.id()
+    until((tmp_path / "state.begun").exists)
+    slurm.say("scancel", name)
     assert job.end() not in (0, None)
+    assert "; run it again to go on\n" in job.errors
     assert "ended as CANCELLED; " in job.errors
+
+
+def test_cancelled_by_its_submitter_that_is_told_to_end(slurm, tmp_path):
+    """As `lib.fan_out` does it on Ctrl-C: training is put away."""
+    job = Job(slurm, tmp_path, TRAINS, steps=600)
+    name = job.id()
+    until((tmp_path / "state.begun").exists)
+    job.process.terminate()
+    assert job.end() == 75
+    until(lambda: "JobState=CANCELLED " in slurm.say("scontrol", "show", "job", name))
+    assert 0 < int((tmp_path / "state").read_text()) < 600
+
+
+def test_requeued_from_outside_and_resumed(slurm, tmp_path):
+    """By an administrator, or to make room for another job: it is not the job that puts itself back."""
+    job = Job(slurm, tmp_path, TRAINS, steps=60)
+    name = job.id()
+    until((tmp_path / "state.begun").exists)
+    slurm.say("scontrol", "requeue", name)
+    assert job.end() == 0, job.errors
+    assert (tmp_path / "state.result").read_text() == "60"
+    assert "begins at 0" not in job.out.read_text() and "begins at" in job.out.read_text()
+
+
+def test_requeued_from_outside_as_it_ends(slurm, tmp_path):
+    """What ends all the same does not run again."""
+    job = Job(slurm, tmp_path, SLEEPS, steps=4)
+    name = job.id()
+    until((tmp_path / "state.begun").exists)
+    slurm.say("scontrol", "requeue", name)
+    assert job.end() == 0, job.errors
+    until(lambda: "JobState=CANCELLED " in slurm.say("scontrol", "show", "job", name))
 
 
 @pytest.mark.parametrize("number", ["TERM", "USR1"])
@@ -148,10 +190,11 @@ def test_put_away_on_a_signal_requeued_and_resumed(number, slurm, tmp_path):
 
 
 def test_put_away_before_the_time_limit(slurm, tmp_path):
-    """The limit is a minute and so is the warning before it: each job is warned as it begins, and still goes on."""
-    job = Job(slurm, tmp_path, TRAINS, name="limited", steps=20)
+    """The limit is a minute and so is the warning before it, which Slurm thinks of every half a minute."""
+    job = Job(slurm, tmp_path, TRAINS, name="limited", steps=400)
     assert job.end() == 0, job.errors
-    assert (tmp_path / "state.result").read_text() == "20"
+    assert (tmp_path / "state.result").read_text() == "400"
+    assert "begins at 0" not in job.out.read_text() and "begins at" in job.out.read_text()
 
 
 def test_the_controller_is_restarted_in_the_middle(slurm, tmp_path):
@@ -177,7 +220,8 @@ def test_a_job_whose_submitter_was_killed_is_not_doubled(slurm, tmp_path):
     """The second waits until the first has ended, and finds what that did."""
     first = Job(slurm, tmp_path, TRAINS, steps=150)
     name = first.id()
-    first.process.kill()
+    for process in (*psutil.Process(first.process.pid).children(), first.process):  # its sbatch would outlive Slurm
+        process.kill()
     first.process.communicate()
     second = Job(slurm, tmp_path, TRAINS, steps=150)
     until(lambda: "Dependency" in slurm.say("squeue", "--noheader", "--format=%r"))

@@ -1,8 +1,10 @@
 """When the runner submits itself to Slurm, and what it asks for; without Slurm."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
@@ -78,3 +80,63 @@ def test_a_wrong_switch_and_no_slurm_are_one_line(place, said, tmp_path):
     )
     assert done.returncode == 1 and done.stderr.splitlines() == [said]
     assert not (tmp_path / "out.ipynb").exists()
+
+
+@pytest.fixture
+def submitted(tmp_path, monkeypatch):
+    """A function that starts the runner beside these in place of Slurm's commands."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv(slurm.SWITCH, "slurm")
+    cell = nbformat.v4.new_code_cell("n = 1", metadata={"tags": ["parameters"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "in.ipynb")
+
+    def start(**commands):
+        for name, script in commands.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
+            (tmp_path / name).chmod(0o755)
+        words = [sys.executable, "-m", "lib.run", str(tmp_path / "in.ipynb"), str(tmp_path / "out.ipynb")]
+        return subprocess.Popen(words, cwd=paths.ROOT, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+def test_the_exit_code_of_a_completed_job_may_be_seen_late(submitted):
+    """As over NFS. The job's log, whose last lines are as late, is copied to its end."""
+    runner = submitted(
+        sbatch="""echo 7
+log=${WHEREABOUTS_EXIT%.exit}.log
+(sleep 3; echo last line > $log; echo 0 > $WHEREABOUTS_EXIT) > /dev/null 2>&1 &""",
+        scontrol="echo JobId=7 JobState=COMPLETED Reason=None",
+    )
+    _, errors = runner.communicate(timeout=60)
+    assert (runner.returncode, errors) == (0, "last line\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_submitter_told_to_end_cancels_its_job(number, submitted, tmp_path):
+    log = "${WHEREABOUTS_EXIT%.exit}.log"
+    runner = submitted(sbatch=f"echo begun > {log}; echo 7; exec sleep 60", scancel="echo $* >> cancelled")
+    assert runner.stderr.readline() == "begun\n"
+    runner.send_signal(number)
+    _, errors = runner.communicate(timeout=30)
+    assert (tmp_path / "cancelled").read_text() == "7\n"
+    assert (runner.returncode, errors) == (75, f"{tmp_path}/out.ipynb: stopped; run it again to go on\n")
+
+
+def test_a_submitter_told_to_end_before_it_knows_its_job_cancels_it_too(submitted, tmp_path):
+    runner = submitted(sbatch="touch begun; sleep 1; echo 7; exec sleep 60", scancel="echo $* >> cancelled")
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    runner.terminate()
+    runner.communicate(timeout=30)
+    assert runner.returncode == 75 and (tmp_path / "cancelled").read_text() == "7\n"
+
+
+def test_an_exit_code_that_cannot_be_left_is_one_line(submitted, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv(slurm.EXIT, str(tmp_path / "in.ipynb" / "left.exit"))
+    runner = submitted(scancel="")
+    _, errors = runner.communicate(timeout=60)
+    (line,) = errors.splitlines()
+    assert runner.returncode == 1
+    assert line.startswith(f"error: {tmp_path}/in.ipynb/left.exit: cannot be written (")
