@@ -37,7 +37,7 @@ def stale() -> dict[str, list[str]]:
     """
     from dvc.repo import Repo
 
-    with Repo(str(paths.ROOT)) as repo:
+    with Repo(str(paths.ROOT), _wait_for_lock=True) as repo:
         stages = {stage.addressing: stage for stage in repo.index.stages if stage.cmd}
         changed = {stages[name].name for name, why in repo.status().items() if name in stages and why != ALWAYS}
         needs = {
@@ -64,13 +64,16 @@ def executed(stage: str) -> list[str]:
 def devices(jobs: int) -> list[dict[str, str]]:
     """What each of the jobs that run here at once finds in its environment: a GPU in turn, or its share of the cores.
 
+    Where CUDA_VISIBLE_DEVICES is set, the GPUs are those that it names.
+
     Args:
         jobs: how many; 0 for one a device.
     """
     import torch
 
     if count := torch.cuda.device_count():
-        return [{"CUDA_VISIBLE_DEVICES": str(job % count)} for job in range(jobs or count)]
+        names = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
+        return [{"CUDA_VISIBLE_DEVICES": names[job % count]} for job in range(jobs or count)]
     cores = sorted(os.sched_getaffinity(0))
     shares = [cores[job % len(cores) :: jobs or len(cores)] for job in range(jobs or len(cores))]
     return [{CORES: ",".join(map(str, share)), "OMP_NUM_THREADS": str(len(share))} for share in shares]
@@ -128,9 +131,9 @@ class FanOut:
     def _run(self, stage: str) -> int:
         place, start = self.places.get(), time.monotonic()
         cores = {int(core) for core in place[CORES].split(",")} if CORES in place else None
-        self.log(stage).parent.mkdir(parents=True, exist_ok=True)
         self.state[stage] = "runs"
         try:
+            self.log(stage).parent.mkdir(parents=True, exist_ok=True)
             with self.log(stage).open("wb") as log:
                 self.running[stage] = process = subprocess.Popen(
                     [*self.command, stage],
@@ -176,6 +179,10 @@ def main(arguments: list[str]) -> int:
             failed = work.run(shown)
     except KeyboardInterrupt:
         print("stopped; run it again to go on", file=sys.stderr)
+        return 1
+    except OSError as error:  # a log cannot be written
+        name = paths.shown(error.filename or LOGS)
+        print(f"error: {name}: cannot be written ({error.strerror}); mend that and run it again", file=sys.stderr)
         return 1
     if not failed:
         return subprocess.run(dvc, cwd=paths.ROOT, env=os.environ | (places[0] if places == there else {})).returncode

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 import torch
 import yaml
+import zc.lockfile
 
 from lib import fan_out, paths
 
@@ -119,8 +121,16 @@ def test_slurm_is_asked_for_by_the_environment_alone(pipeline, tmp_path):
     [(2, 0, ["0", "1"]), (2, 3, ["0", "1", "0"]), (1, 2, ["0", "0"])],
 )
 def test_each_job_has_a_gpu_in_turn(gpus, jobs, expected, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     assert fan_out.devices(jobs) == [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in expected]
+
+
+@pytest.mark.parametrize("given", ["2,5", "GPU-3fb61,GPU-9c04e"])
+def test_each_job_has_one_of_the_gpus_that_were_given(given, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in fan_out.devices(3)] == [*given.split(","), given.split(",")[0]]
 
 
 @pytest.mark.parametrize(
@@ -141,3 +151,19 @@ def test_a_job_is_bound_to_its_cores(pipeline, monkeypatch):
     folder = pipeline(a=stage(f"{sys.executable} -c '{code}' > a.out", out="a"))
     assert fan_out.main([]) == 0
     assert (folder / "a.out").read_text() == "[0]\n"
+
+
+def test_another_dvc_at_work_is_waited_for(pipeline):
+    """DVC itself gives up after three seconds."""
+    folder = pipeline(**chain())
+    lock = zc.lockfile.LockFile(str(folder / ".dvc" / "tmp" / "lock"))
+    threading.Timer(5, lock.close).start()
+    assert fan_out.stale().keys() >= set("abcd")
+
+
+def test_logs_that_cannot_be_written_are_one_line(pipeline, capfd):
+    folder = pipeline(**chain())
+    (folder / "build").write_text("no folder")
+    assert fan_out.main(["--jobs", "1"]) == 1
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith(("error:", "Traceback"))]
+    assert errors == ["error: build/fan_out: cannot be written (Not a directory); mend that and run it again"]
