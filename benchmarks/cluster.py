@@ -38,13 +38,13 @@ def fan_out_over_serial() -> float:
     for module in ("dvc", "fan_out"):
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
-            (root / "work.py").write_text(WORK)
+            (root / "work.py").write_text(WORK, encoding="utf-8")
             stages = {
                 f"s{k}": {"cmd": f"{sys.executable} work.py && echo > {k}", "deps": ["work.py"], "outs": [str(k)]}
                 for k in range(STAGES)
             }
             first = {"index": {"cmd": "true", "always_changed": True}, "strip": {"cmd": "true", "deps": ["work.py"]}}
-            (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": first | stages}))
+            (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": first | stages}), encoding="utf-8")
             subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=root, check=True)
             start = time.perf_counter()
             if module == "dvc":
@@ -64,7 +64,7 @@ def launcher_seconds() -> float:
     with real_slurm.Slurm() as slurm, tempfile.TemporaryDirectory() as folder:
         cells = [nbformat.v4.new_code_cell("n = 1", metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell("n")]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), f"{folder}/in.ipynb")
-        Path(folder, "cluster.yaml").write_text('"*": {cpus-per-task: 1}\n')
+        Path(folder, "cluster.yaml").write_text('"*": {cpus-per-task: 1}\n', encoding="utf-8")
         away = slurm.environment | {"WHEREABOUTS_RUN_ON": "slurm", "WHEREABOUTS_CLUSTER": f"{folder}/cluster.yaml"}
         command = (sys.executable, "-m", "lib.run", f"{folder}/in.ipynb", f"{folder}/out.ipynb")
         differences = [

@@ -31,7 +31,7 @@ def interruptible(folder: str):
     def listen() -> None:
         while not ended.is_set():
             if received := signal.sigtimedwait(signals, 0.2):
-                open(file, "w").close()
+                open(file, "w", encoding="utf-8").close()
                 wait = GRACE
                 while received.si_signo == signal.SIGTERM and not ended.wait(wait):
                     signal.raise_signal(signal.SIGINT)
@@ -83,7 +83,7 @@ def execute(notebook: Path, output: Path, values: dict) -> int:
     Raises:
         InputError: what went wrong, a line each.
     """
-    os.environ[identity.CHANNEL] = identity.of(notebook.read_text(), values)
+    os.environ[identity.CHANNEL] = identity.of(notebook.read_text(encoding="utf-8"), values)
     with tempfile.TemporaryDirectory() as folder:
         executed = Path(folder) / "executed.ipynb"
         with interruptible(folder) as asked, progress_shown(folder):

@@ -22,7 +22,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from lib import paths, slurm
+from lib import files, paths, slurm
 
 LOGS = "build/fan_out"
 ALWAYS = ["always changed"]
@@ -181,8 +181,7 @@ def main(arguments: list[str]) -> int:
         print("stopped; run it again to go on", file=sys.stderr)
         return 1
     except OSError as error:  # a log cannot be written
-        name = paths.shown(error.filename or LOGS)
-        print(f"error: {name}: cannot be written ({error.strerror}); mend that and run it again", file=sys.stderr)
+        print(f"error: {files.unwritable(paths.at(error.filename or LOGS), error)}", file=sys.stderr)
         return 1
     if not failed:
         return subprocess.run(dvc, cwd=paths.ROOT, env=os.environ | (places[0] if places == there else {})).returncode

@@ -31,10 +31,10 @@ def answer(ax: plt.Axes, image: np.ndarray, found: np.ndarray, there: np.ndarray
     ax.imshow(shown, cmap=ListedColormap(list(ANSWERS.values())), vmin=1, vmax=3, alpha=0.7)
 
 
-def attention_bar(figure: plt.Figure, shown: ScalarMappable, axes: np.ndarray) -> None:
-    """The scale of the attention coefficients, right of all `axes`."""
+def attention_bar(figure: plt.Figure, shown: ScalarMappable, axes: np.ndarray, label: str) -> None:
+    """The scale of attention maps, right of all `axes`."""
     bar = figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.02)
-    bar.set_label("attention coefficient", fontsize=7)
+    bar.set_label(label, fontsize=7)
     bar.ax.tick_params(labelsize=6)
 
 

@@ -16,7 +16,7 @@ def modules(source: str, root: Path = paths.ROOT) -> list[str]:
                 file = _file(root.joinpath(*parts[:depth]))
                 if file and file not in seen:
                     seen.add(file)
-                    todo.append(file.read_text())
+                    todo.append(file.read_text(encoding="utf-8"))
     return sorted(file.relative_to(root).as_posix() for file in seen)
 
 

@@ -31,7 +31,7 @@ SWITCHES = {  # name -> (path in params.yaml, words)
 def load(path: Path) -> dict:
     """A YAML file as a dictionary; InputError in one line if it is missing or no such thing."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if _is_endless(content):
             raise InputError(f"{paths.shown(path)}: aliases within aliases, without end; restore it from git")
     except FileNotFoundError:
@@ -126,10 +126,10 @@ def turn(text: str, switch: str, word: str) -> str:
 def main(arguments: list[str]) -> None:
     path = paths.at("params.yaml")
     if arguments:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         for argument in arguments:
             text = turn(text, *(argument.split("=", 1) if "=" in argument else (argument, "")))
-        if text != path.read_text():
+        if text != path.read_text(encoding="utf-8"):
             files.write_text(path, text)
     check()
 

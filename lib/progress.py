@@ -17,5 +17,5 @@ def bar(iterable: Iterable | None = None, **options) -> tqdm:
         options: passed to tqdm (`desc`, `total`, `unit`).
     """
     channel = os.environ.get(CHANNEL)
-    file = open(channel, "w", buffering=1) if channel else sys.stderr  # noqa: SIM115, lives as long as the bar
+    file = open(channel, "w", encoding="utf-8", buffering=1) if channel else sys.stderr  # noqa: SIM115, lives as long as the bar
     return tqdm(iterable, file=file, dynamic_ncols=not channel, mininterval=0.5, leave=False, **options)

@@ -109,7 +109,7 @@ def _wait(waiting: subprocess.Popen, job: str, log: Path, left: Path) -> tuple[i
         if state:
             os.listdir(left.parent)  # without it NFS goes on saying that the file is not there
         there, over = left.exists(), time.monotonic() >= end
-        code = int(left.read_text()) if there else waiting.returncode or 1 if over else None
+        code = int(left.read_text(encoding="utf-8")) if there else waiting.returncode or 1 if over else None
         if log.exists():
             with log.open("rb") as file:
                 file.seek(seen)

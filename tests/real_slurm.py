@@ -68,7 +68,7 @@ class Slurm:
         key.chmod(0o400)
         host = socket.gethostname().split(".")[0]
         names = {"host": host, "ports": _free_ports(2), "folder": self.folder, "cpus": os.cpu_count()}
-        (self.folder / "slurm.conf").write_text(CONFIGURATION.format(**names))
+        (self.folder / "slurm.conf").write_text(CONFIGURATION.format(**names), encoding="utf-8")
         self.environment = os.environ | {"SLURM_CONF": str(self.folder / "slurm.conf")}
         self.daemons: dict[str, subprocess.Popen] = {}
         try:
@@ -117,7 +117,9 @@ class Slurm:
         while not there():
             if time.monotonic() > end:
                 logs = [*self.folder.glob("*.log"), *self.folder.glob("*.out")]
-                raise RuntimeError(f"{name} does not come up:\n" + "\n".join(log.read_text()[-1500:] for log in logs))
+                raise RuntimeError(
+                    f"{name} does not come up:\n" + "\n".join(log.read_text(encoding="utf-8")[-1500:] for log in logs)
+                )
             time.sleep(0.1)
 
 

@@ -218,7 +218,7 @@ def _write_manifest(root: Path) -> None:
 
 
 def _write_params(root: Path) -> None:
-    write_text(root / "params.yaml", paths.at("params.yaml").read_text())
+    write_text(root / "params.yaml", paths.at("params.yaml").read_text(encoding="utf-8"))
     for scale in params.SCALES:
         write_text(root / f"params/{scale}.yaml", "acdc:\n  patients: 3\n  step: 0.5\n")
 
@@ -229,7 +229,7 @@ def _read_params(root: Path) -> list:
 
 
 def _write_claims(root: Path) -> None:
-    write_text(root / "position.yaml", paths.at("claims/position.yaml").read_text())
+    write_text(root / "position.yaml", paths.at("claims/position.yaml").read_text(encoding="utf-8"))
 
 
 def _write_notebook(root: Path) -> None:

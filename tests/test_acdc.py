@@ -72,7 +72,7 @@ def write_patient(root, name="patient001", ed=1, es=12, group="DCM", labels=None
     if cycle:
         save(folder / f"{name}_4d.nii.gz", beating(FRAMES, labels), spacing)
     lines = [f"ED: {ed}", f"ES: {es}", *([f"Group: {group}"] if group else []), "Height: 184.0", f"NbFrame: {FRAMES}"]
-    (folder / "Info.cfg").write_text("\n".join(lines) + "\nWeight: 95.0\n")
+    (folder / "Info.cfg").write_text("\n".join(lines) + "\nWeight: 95.0\n", encoding="utf-8")
     return folder
 
 
@@ -110,14 +110,14 @@ def test_every_layout_is_found(prefix, tmp_path):
 
 def test_stray_files_and_further_frames_are_left_alone(tmp_path):
     folder = write_patient(tmp_path / "training")
-    (folder / "._patient001_frame01.nii.gz").write_text("macOS")
-    (folder / "patient001_frame20.nii.gz").write_text("named by nobody")
-    (folder / "notes.txt").write_text("stray")
-    (folder / "patient001_frame01_copy.nii.gz").write_text("stray")
-    (tmp_path / "training" / "MANDATORY_CITATION.md").write_text("cite")
+    (folder / "._patient001_frame01.nii.gz").write_text("macOS", encoding="utf-8")
+    (folder / "patient001_frame20.nii.gz").write_text("named by nobody", encoding="utf-8")
+    (folder / "notes.txt").write_text("stray", encoding="utf-8")
+    (folder / "patient001_frame01_copy.nii.gz").write_text("stray", encoding="utf-8")
+    (tmp_path / "training" / "MANDATORY_CITATION.md").write_text("cite", encoding="utf-8")
     save(tmp_path / "patient009.nii.gz", heart())
     (tmp_path / "__MACOSX" / "patient003").mkdir(parents=True)
-    (tmp_path / "__MACOSX" / "patient003" / "._Info.cfg").write_text("macOS")
+    (tmp_path / "__MACOSX" / "patient003" / "._Info.cfg").write_text("macOS", encoding="utf-8")
     (patient,) = read(tmp_path)
     assert patient.frames["ED"][0].name == "patient001_frame01.nii.gz"
 
@@ -321,7 +321,7 @@ def test_several_complaints_about_one_patient(tmp_path):
 
 
 def test_no_patients(tmp_path):
-    (tmp_path / "readme.txt").write_text("nothing here")
+    (tmp_path / "readme.txt").write_text("nothing here", encoding="utf-8")
     (line,) = problems(tmp_path)
     assert line == f"no patients below {tmp_path.as_posix()}; expected patientNNN/Info.cfg, see data/README.md"
 
@@ -462,9 +462,9 @@ def test_the_same_patient_gives_the_same_bytes(tmp_path):
 
 def test_a_cycle_may_be_longer_than_announced_and_need_not_be_announced(tmp_path):
     folder = write_patient(tmp_path, cycle=True)
-    (folder / "Info.cfg").write_text("ED: 1\nES: 12\n")
+    (folder / "Info.cfg").write_text("ED: 1\nES: 12\n", encoding="utf-8")
     assert len(read(tmp_path)) == 1
-    (folder / "Info.cfg").write_text("ED: 1\nES: 12\nNbFrame: 13\n")
+    (folder / "Info.cfg").write_text("ED: 1\nES: 12\nNbFrame: 13\n", encoding="utf-8")
     assert len(read(tmp_path)) == 1
 
 

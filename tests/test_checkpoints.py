@@ -165,26 +165,26 @@ def test_a_run_is_named_by_the_code(tmp_path, monkeypatch):
     before, name = code_digest(), Checkpoints(tmp_path).of({}).path
     assert code_digest() == before
     source = tmp_path / "module.py"
-    source.write_text("x = 1\n")
+    source.write_text("x = 1\n", encoding="utf-8")
     module = types.ModuleType("lib.pretended")
     module.__file__ = str(source)
     monkeypatch.setitem(sys.modules, "pretended", module)
     assert code_digest() == before
     monkeypatch.setitem(sys.modules, "lib.pretended", module)
     loaded = code_digest()
-    source.write_text("x = 2\n")
+    source.write_text("x = 2\n", encoding="utf-8")
     changed = code_digest()
     assert len({before, loaded, changed}) == 3
     assert Checkpoints(tmp_path).of({}).path != name
-    source.write_text("x = 1\n")
+    source.write_text("x = 1\n", encoding="utf-8")
     assert code_digest() == loaded
 
 
 def test_the_code_includes_the_checkpoints_themselves(tmp_path, monkeypatch):
     before = code_digest()
     copy = tmp_path / "checkpoints.py"
-    with open(checkpoints.__file__) as file:
-        copy.write_text(file.read() + "# a comment\n")
+    with open(checkpoints.__file__, encoding="utf-8") as file:
+        copy.write_text(file.read() + "# a comment\n", encoding="utf-8")
     monkeypatch.setattr(checkpoints, "__file__", str(copy))
     assert code_digest() != before
 

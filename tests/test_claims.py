@@ -109,7 +109,7 @@ def test_all_faults_at_once(tmp_path):
         {key: CLAIM[key] for key in CLAIM if key != "id"} | {"expression": "a - "},
         "a - b",
     ]
-    path.write_text(yaml.safe_dump({"claims": broken}))
+    path.write_text(yaml.safe_dump({"claims": broken}), encoding="utf-8")
     with pytest.raises(InputError) as error:
         claims.read(path)
     assert sorted(error.value.problems) == sorted(
@@ -130,7 +130,7 @@ def test_all_faults_at_once(tmp_path):
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "claims: [\n"])
 def test_no_such_claims(text, tmp_path):
     path = tmp_path / "paper.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as error:
         claims.read(path)
     (problem,) = error.value.problems

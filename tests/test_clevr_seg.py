@@ -54,7 +54,7 @@ def written(folder: Path, images: int, size: int, seed: int = 0) -> list[tuple[n
     phantom.write(folder, images, size, np.random.default_rng(seed), samples=4)
     found = []
     for path in sorted((folder / "images").iterdir()):
-        scene = json.loads((folder / "scenes" / f"{path.stem}.json").read_text())
+        scene = json.loads((folder / "scenes" / f"{path.stem}.json").read_text(encoding="utf-8"))
         segmentations = sorted((folder / "segmentations" / path.stem).iterdir())
         found.append(
             (np.asarray(Image.open(path)), scene, np.stack([np.asarray(Image.open(p)) for p in segmentations]))
@@ -216,7 +216,7 @@ def folder(tmp_path) -> Path:
         for k, (box, colour, shape, size) in enumerate(boxes):
             segmentation(box).save(tmp_path / "segmentations" / name / f"{k:02d}.png")
             objects.append({"pixel_coords": [9, 9, 10.5], "color": colour, "shape": shape, "size": size})
-        (tmp_path / "scenes" / f"{name}.json").write_text(json.dumps({"objects": objects}))
+        (tmp_path / "scenes" / f"{name}.json").write_text(json.dumps({"objects": objects}), encoding="utf-8")
     return tmp_path
 
 
@@ -284,10 +284,10 @@ def test_the_middle_is_neither_left_nor_top(folder, row, column, expected):
 def test_quadrant_of_the_released_code(folder, point, expected):
     """By the projected centre, strictly; wherever the masks are."""
     for path in folder.glob("scenes/*"):
-        scene = json.loads(path.read_text())
+        scene = json.loads(path.read_text(encoding="utf-8"))
         for thing in scene["objects"]:
             thing["pixel_coords"] = [*point, 1.0]
-        path.write_text(json.dumps(scene))
+        path.write_text(json.dumps(scene), encoding="utf-8")
     table = read(folder, 10, quadrant="pixel_coords").attributes  # judged in the stored pixels, not in the returned
     assert set(table["quadrant"]) == {expected}
     assert table["centre_x"].tolist() == [(box[1] + box[3]) / 4 for box, *_ in BOXES["one"] + BOXES["two"]]
@@ -390,9 +390,9 @@ def cut(path: Path) -> None:
 
 def edit(path: Path, **changes) -> None:
     """Change object 1 of a scene."""
-    scene = json.loads(path.read_text())
+    scene = json.loads(path.read_text(encoding="utf-8"))
     scene["objects"][1] |= changes
-    path.write_text(json.dumps(scene))
+    path.write_text(json.dumps(scene), encoding="utf-8")
 
 
 def grey(path: Path, value: int) -> None:
@@ -412,7 +412,7 @@ MISTAKES: list[tuple[Callable[[Path], object], str]] = [
     ),
     (lambda f: cut(f / "images/one.png"), "images/one.png: cannot be read (OSError); restore the file"),
     (
-        lambda f: (f / "images/one.png").write_text("x"),
+        lambda f: (f / "images/one.png").write_text("x", encoding="utf-8"),
         "images/one.png: cannot be read (UnidentifiedImageError); ",
     ),
     (lambda f: cut(f / "segmentations/two/02.png"), "segmentations/two/02.png: cannot be read"),
@@ -437,8 +437,14 @@ MISTAKES: list[tuple[Callable[[Path], object], str]] = [
         "images/one.png: 20 x 21 pixels is not square; restore the file",
     ),
     (lambda f: cut(f / "scenes/two.json"), "scenes/two.json: is not a CLEVR scene (JSONDecodeError: "),
-    (lambda f: (f / "scenes/two.json").write_text("{}"), "scenes/two.json: is not a CLEVR scene (KeyError: 'objects')"),
-    (lambda f: (f / "scenes/two.json").write_text("[]"), "scenes/two.json: is not a CLEVR scene (TypeError: "),
+    (
+        lambda f: (f / "scenes/two.json").write_text("{}", encoding="utf-8"),
+        "scenes/two.json: is not a CLEVR scene (KeyError: 'objects')",
+    ),
+    (
+        lambda f: (f / "scenes/two.json").write_text("[]", encoding="utf-8"),
+        "scenes/two.json: is not a CLEVR scene (TypeError: ",
+    ),
     (
         lambda f: edit(f / "scenes/one.json", color="purple"),
         "scenes/one.json: object 1 has color 'purple'; must be one of alizarin, nephritis, orange",

@@ -55,7 +55,7 @@ def in_time():
 
 def memory(field: str) -> int:
     """Bytes, as Linux counts them: VmRSS now, VmHWM at most so far, VmSize of addresses."""
-    lines = (SELF / "status").read_text().splitlines()
+    lines = (SELF / "status").read_text(encoding="utf-8").splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
 
 
@@ -65,7 +65,7 @@ def in_memory():
     if not (SELF / "clear_refs").exists():  # not Linux
         yield
         return
-    (SELF / "clear_refs").write_text("5")  # VmHWM starts anew
+    (SELF / "clear_refs").write_text("5", encoding="utf-8")  # VmHWM starts anew
     before, limits = memory("VmRSS"), resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (memory("VmSize") + SPACE, limits[1]))
     try:
@@ -232,7 +232,7 @@ def _runs(call: ast.Call) -> bool:
 
 def sources() -> dict[str, str]:
     """Path -> code of every module and notebook."""
-    found = {paths.shown(path): path.read_text() for path in sorted(paths.at("lib").rglob("*.py"))}
+    found = {paths.shown(path): path.read_text(encoding="utf-8") for path in sorted(paths.at("lib").rglob("*.py"))}
     for path in sorted(paths.at("notebooks").rglob("*.ipynb")):
         cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
         found[paths.shown(path)] = "\n".join(cell.source for cell in cells)

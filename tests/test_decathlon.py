@@ -78,7 +78,7 @@ def description(names=NAMES, **fields):
 
 def write_list(folder, **fields):
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dataset.json").write_text(json.dumps(description(**fields)))
+    (folder / "dataset.json").write_text(json.dumps(description(**fields)), encoding="utf-8")
 
 
 def write_case(folder, name, labels=None, image=None, **options):
@@ -141,10 +141,10 @@ def test_only_the_task_asked_for_is_read(tmp_path):
 def test_what_else_lies_there_is_left_alone(tmp_path):
     folder = write(tmp_path)
     for name in ("._dataset.json", "imagesTr/._spleen_2.nii.gz", "labelsTr/._spleen_7.nii.gz", "imagesTr/notes.txt"):
-        (folder / name).write_text("stray")
+        (folder / name).write_text("stray", encoding="utf-8")
     save(folder / "imagesTs" / "spleen_1.nii.gz", organ())
     save(folder / "imagesTs" / "._spleen_1.nii.gz", organ())
-    (tmp_path / "dataset.json").write_text("beside the tasks")
+    (tmp_path / "dataset.json").write_text("beside the tasks", encoding="utf-8")
     assert len(read(tmp_path).cases) == 2
 
 
@@ -162,7 +162,7 @@ def test_a_licence_may_be_missing(tmp_path):
     folder = write(tmp_path)
     content = description()
     del content["licence"]
-    (folder / "dataset.json").write_text(json.dumps(content))
+    (folder / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
     assert read(tmp_path).licence == ""
 
 
@@ -420,7 +420,7 @@ def test_a_task_unpacked_twice(tmp_path):
 
 
 def test_no_tasks(tmp_path):
-    (tmp_path / "dataset.json").write_text("{}")
+    (tmp_path / "dataset.json").write_text("{}", encoding="utf-8")
     assert problems(tmp_path) == [
         f"no tasks below {tmp_path.as_posix()}; expected Task04_Hippocampus/dataset.json and others, see data/README.md"
     ]

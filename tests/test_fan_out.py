@@ -25,9 +25,9 @@ def pipeline(tmp_path, monkeypatch):
     monkeypatch.setattr(fan_out, "devices", lambda jobs: [{}] * (jobs or 2))
 
     def make(**stages):
-        (tmp_path / "in").write_text("1")
+        (tmp_path / "in").write_text("1", encoding="utf-8")
         always = {"index": {"cmd": "true", "always_changed": True}, "strip": {"cmd": "true", "deps": ["in"]}}
-        (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": always | stages}))
+        (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": always | stages}), encoding="utf-8")
         subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
         return tmp_path
 
@@ -46,7 +46,7 @@ def chain():
 
 
 def ran(folder):
-    return (folder / "log").read_text().split()
+    return (folder / "log").read_text(encoding="utf-8").split()
 
 
 def test_all_are_run_in_order_and_then_none(pipeline, capfd):
@@ -63,9 +63,9 @@ def test_all_are_run_in_order_and_then_none(pipeline, capfd):
 def test_what_comes_after_a_change_is_stale(pipeline):
     folder = pipeline(**chain())
     fan_out.main([])
-    content = yaml.safe_load((folder / "dvc.yaml").read_text())
+    content = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
     content["stages"]["b"]["cmd"] += " && true"
-    (folder / "dvc.yaml").write_text(yaml.safe_dump(content))
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     assert fan_out.stale() == {"b": [], "c": ["b"]}
 
 
@@ -84,12 +84,12 @@ def test_a_failure_stops_only_what_depends_on_it_and_is_named(pipeline, capfd):
     assert ran(folder) == ["d"]
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
     assert errors == ["error: a failed; see build/fan_out/a.log"]
-    assert "it broke" in (folder / "build/fan_out/a.log").read_text()
+    assert "it broke" in (folder / "build/fan_out/a.log").read_text(encoding="utf-8")
     assert fan_out.stale() == {"a": [], "b": ["a"], "c": ["b"]}
     stages["a"]["cmd"] = "echo a >> log && echo > a.out"
-    pipelined = yaml.safe_load((folder / "dvc.yaml").read_text())
+    pipelined = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
     pipelined["stages"]["a"] = stages["a"]
-    (folder / "dvc.yaml").write_text(yaml.safe_dump(pipelined))
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(pipelined), encoding="utf-8")
     assert fan_out.main([]) == 0
     assert ran(folder) == list("dabc")
 
@@ -113,7 +113,7 @@ def test_a_stage_of_a_matrix(pipeline):
 def test_slurm_is_asked_for_by_the_environment_alone(pipeline, tmp_path):
     folder = pipeline(a=stage("echo $WHEREABOUTS_RUN_ON > a.out", out="a"))
     assert fan_out.main(["--on", "slurm", "--jobs", "3"]) == 0
-    assert (folder / "a.out").read_text() == "slurm\n"
+    assert (folder / "a.out").read_text(encoding="utf-8") == "slurm\n"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_job_is_bound_to_its_cores(pipeline, monkeypatch):
     code = textwrap.dedent("import os; print(sorted(os.sched_getaffinity(0)))")
     folder = pipeline(a=stage(f"{sys.executable} -c '{code}' > a.out", out="a"))
     assert fan_out.main([]) == 0
-    assert (folder / "a.out").read_text() == "[0]\n"
+    assert (folder / "a.out").read_text(encoding="utf-8") == "[0]\n"
 
 
 def test_another_dvc_at_work_is_waited_for(pipeline):
@@ -163,7 +163,8 @@ def test_another_dvc_at_work_is_waited_for(pipeline):
 
 def test_logs_that_cannot_be_written_are_one_line(pipeline, capfd):
     folder = pipeline(**chain())
-    (folder / "build").write_text("no folder")
+    (folder / "build").write_text("no folder", encoding="utf-8")
     assert fan_out.main(["--jobs", "1"]) == 1
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith(("error:", "Traceback"))]
-    assert errors == ["error: build/fan_out: cannot be written (Not a directory); mend that and run it again"]
+    (line,) = errors
+    assert line.startswith("error: build/fan_out: cannot be written (Not a directory); ")

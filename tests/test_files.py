@@ -41,7 +41,7 @@ def test_a_failure_on_the_way_leaves_the_old_content_alone(failing, error, tmp_p
     if isinstance(error, OSError):
         (problem,) = caught.value.problems
         assert problem.startswith(f"{path}: cannot be written (No space left on device); ")
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -58,17 +58,17 @@ def test_a_folder_is_whole_or_absent(there, tmp_path):
     if there:
         path.mkdir(parents=True)
     with files.new_folder(path) as folder:
-        (folder / "a").write_text("a")
+        (folder / "a").write_text("a", encoding="utf-8")
         assert folder.parent == path.parent and folder.name.startswith(".new.")
         assert path.exists() == there and not (path / "a").exists()
-    assert [p.name for p in path.parent.iterdir()] == ["new"] and (path / "a").read_text() == "a"
+    assert [p.name for p in path.parent.iterdir()] == ["new"] and (path / "a").read_text(encoding="utf-8") == "a"
     assert path.stat().st_mode & 0o777 == 0o755
 
 
 @pytest.mark.parametrize("error", [OSError("of the block's own"), KeyboardInterrupt()], ids=repr)
 def test_a_folder_whose_filling_fails(error, tmp_path):
     with pytest.raises(type(error)) as caught, files.new_folder(tmp_path / "new") as folder:
-        (folder / "a").write_text("a")
+        (folder / "a").write_text("a", encoding="utf-8")
         raise error
     assert caught.value is error
     assert not list(tmp_path.iterdir())
@@ -91,10 +91,10 @@ def test_text_and_json(tmp_path):
     files.write_text(tmp_path / "a", "Jacenków ±\r\n")
     assert (tmp_path / "a").read_bytes() == "Jacenków ±\r\n".encode()
     files.write_json(tmp_path / "b", {"b": [1, None], "a": {"d": 0.5, "c": "ó"}})
-    text = (tmp_path / "b").read_text()
+    text = (tmp_path / "b").read_text(encoding="utf-8")
     assert json.loads(text) == {"b": [1, None], "a": {"d": 0.5, "c": "ó"}}
     files.write_json(tmp_path / "c", {"a": {"c": "ó", "d": 0.5}, "b": [1, None]})
-    assert (tmp_path / "c").read_text() == text
+    assert (tmp_path / "c").read_text(encoding="utf-8") == text
     assert text.endswith("}\n")
 
 
@@ -106,7 +106,7 @@ def root(tmp_path):
     for name in ("b.txt", "a/x.bin", "a/deep/er/y.bin", ".gitkeep", "a/._x.bin", "a/.DS_Store"):
         path = tmp_path / "raw" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"content of {name}")
+        path.write_text(f"content of {name}", encoding="utf-8")
     return tmp_path / "raw"
 
 
@@ -145,13 +145,13 @@ def test_digest_stands_for_names_and_content_alone(root, tmp_path):
     assert Manifest.of("Y", "real", root.rename(tmp_path / "other")).digest == digest
     root = tmp_path / "other"
     os.utime(root / "b.txt", (1, 1))
-    (root / ".hidden").write_text("hidden")
+    (root / ".hidden").write_text("hidden", encoding="utf-8")
     (root / "a" / ".ipynb_checkpoints").mkdir()
-    (root / "a" / ".ipynb_checkpoints" / "x").write_text("hidden below")
+    (root / "a" / ".ipynb_checkpoints" / "x").write_text("hidden below", encoding="utf-8")
     assert index(root).digest == digest
 
     digests = {digest}
-    (root / "b.txt").write_text("Content of b.txt")  # one letter, the same size
+    (root / "b.txt").write_text("Content of b.txt", encoding="utf-8")  # one letter, the same size
     digests.add(index(root).digest)
     (root / "b.txt").rename(root / "c.txt")
     digests.add(index(root).digest)

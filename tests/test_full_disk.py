@@ -84,7 +84,7 @@ def test_a_notebook_whose_output_cannot_be_written(fault, disk, tmp_path):
         nbformat.v4.new_code_cell("print('x' * 2_000_000)"),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "in.ipynb")
-    (disk / "out.ipynb").write_text("old")
+    (disk / "out.ipynb").write_text("old", encoding="utf-8")
     if fault == "read-only":
         remount_read_only(disk)
     command = [sys.executable, "-m", "lib.run", str(tmp_path / "in.ipynb"), str(disk / "out.ipynb")]
@@ -92,5 +92,5 @@ def test_a_notebook_whose_output_cannot_be_written(fault, disk, tmp_path):
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == 1 and line.startswith(f"error: {disk}/out.ipynb: cannot be written (")
-    assert (disk / "out.ipynb").read_text() == "old"
+    assert (disk / "out.ipynb").read_text(encoding="utf-8") == "old"
     assert [path.name for path in disk.iterdir()] == ["out.ipynb"]

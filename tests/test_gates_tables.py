@@ -134,7 +134,7 @@ def table2(scores):
 
 def in_paper(number):
     """The cells of one of the paper's tables, without the names of columns, as ours are printed."""
-    text = TEXT.read_text().split(f"**Table {number}**")[1].split("\n**Table ")[0]
+    text = TEXT.read_text(encoding="utf-8").split(f"**Table {number}**")[1].split("\n**Table ")[0]
     text = text.replace("( <b>", "(<b>").replace("</b> )", "</b>)").replace("<b>", "⟦").replace("</b>", "⟧")
     text = re.sub(r"\$|</?[iu]>", "", re.sub(r" *(±|\\pm) *", " ± ", text))
     text = re.sub(r"(?<![\w.])\.(?=\d)", "0.", re.sub(r"(?<=\d)M\n", " M\n", text))

@@ -22,7 +22,7 @@ def tree(tmp_path):
     }
     for name, source in sources.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(source)
+        (tmp_path / name).write_text(source, encoding="utf-8")
     return tmp_path
 
 
@@ -53,7 +53,9 @@ def test_directly_and_through_others(source, used, tree):
 def test_a_stripped_notebook_names_its_code():
     """So that a changed module makes stale what uses it, and nothing else."""
     notebooks.strip_all()
-    code = json.loads(paths.at("build/notebooks/inside/03_table1.ipynb").read_text())["metadata"]["code"]
+    code = json.loads(paths.at("build/notebooks/inside/03_table1.ipynb").read_text(encoding="utf-8"))["metadata"][
+        "code"
+    ]
     assert {"lib/inside.py", "lib/tables.py", "lib/execution.py", "lib/files.py"} <= code.keys()
     assert not {"lib/training.py", "lib/phantoms/acdc.py", "lib/run.py", "lib/slurm.py"} & code.keys()
     assert all(digest == files.sha256(paths.at(file)) for file, digest in code.items())

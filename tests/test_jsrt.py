@@ -78,8 +78,8 @@ def problems(root):
 def test_every_layout_is_found(images, masks, write):
     for name in ("JPCNN093", "JPCLN154"):
         root = write(name, images, masks)
-    (root / "clinical.txt").write_text("stray")
-    (root / "._JPCLN001.IMG").write_text("macOS")
+    (root / "clinical.txt").write_text("stray", encoding="utf-8")
+    (root / "._JPCLN001.IMG").write_text("macOS", encoding="utf-8")
     clavicle = root / masks / "fold1" / "masks" / "left clavicle" / "JPCLN154.gif"
     clavicle.parent.mkdir(parents=True)
     clavicle.write_bytes(b"not needed, so not read")

@@ -126,8 +126,8 @@ def test_names_of_files_say_everything(folder, tmp_path):
 def test_stray_files_are_left_alone(tmp_path):
     folder = write_case(tmp_path)
     for name in ("._ct_train_1001_image.nii.gz", "ct_train_1001_image.nii", "ct_train_101_image.nii.gz", "notes.txt"):
-        (folder / name).write_text("stray")
-    (folder / "copy_ct_train_1001_image.nii.gz").write_text("stray")
+        (folder / name).write_text("stray", encoding="utf-8")
+    (folder / "copy_ct_train_1001_image.nii.gz").write_text("stray", encoding="utf-8")
     assert len(read(tmp_path)) == 1
 
 
@@ -552,7 +552,7 @@ def test_canonical_takes_three_axes(array, tmp_path):
 
 
 def test_no_volumes(tmp_path):
-    (tmp_path / "readme.txt").write_text("nothing here")
+    (tmp_path / "readme.txt").write_text("nothing here", encoding="utf-8")
     assert problems(tmp_path) == [
         f"no volumes below {tmp_path.as_posix()}; expected ct_train/ct_train_1001_image.nii.gz and others, "
         "see data/README.md"

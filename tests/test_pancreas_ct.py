@@ -153,8 +153,8 @@ def problems(root):
 def test_layout(prefix, tmp_path):
     for number in ("0082", "0003"):
         write_case(tmp_path / prefix, number)
-    (series_of(tmp_path / prefix, "0003") / "LICENSE").write_text("CC BY 3.0")
-    (tmp_path / prefix / "metadata.csv").write_text("stray")
+    (series_of(tmp_path / prefix, "0003") / "LICENSE").write_text("CC BY 3.0", encoding="utf-8")
+    (tmp_path / prefix / "metadata.csv").write_text("stray", encoding="utf-8")
     first, second = read(tmp_path)
     assert (first.name, second.name) == ("PANCREAS_0003", "PANCREAS_0082")
     assert first.truth == labels_of(tmp_path / prefix, "0003")

@@ -13,18 +13,18 @@ from lib.paths import ROOT
 @pytest.fixture
 def project(tmp_path):
     """A copy of params.yaml, at its defaults whatever the switches are now, and of params/, to break."""
-    text = (ROOT / "params.yaml").read_text()
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     for switch, word in (("scale", "demo"), ("acdc", "synthetic"), ("clevr_seg", "synthetic")):
         text = params.turn(text, switch, word)
-    (tmp_path / "params.yaml").write_text(text)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     shutil.copytree(ROOT / "params", tmp_path / "params")
     return tmp_path
 
 
 def edit(path, old, new):
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new, 1))
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 def problems(project):
@@ -63,11 +63,11 @@ def test_a_fault_in_the_switches_is_one_line(project, old, new, said):
 
 
 def test_broken_yaml_and_missing_files_are_one_line(project):
-    (project / "params" / "demo.yaml").write_text("a: [1,\nb: 2")
+    (project / "params" / "demo.yaml").write_text("a: [1,\nb: 2", encoding="utf-8")
     assert "not valid YAML" in problems(project)[0] and "\n" not in problems(project)[0]
     (project / "params" / "demo.yaml").unlink()
     assert "no such file; restore it" in problems(project)[0]
-    (project / "params.yaml").write_text("- a list")
+    (project / "params.yaml").write_text("- a list", encoding="utf-8")
     assert "expected `key: value` lines" in problems(project)[0]
 
 
@@ -78,7 +78,7 @@ def test_an_integer_may_stand_for_a_float_but_not_a_truth_value():
 
 @pytest.mark.parametrize(("switch", "word"), [("scale", "paper"), ("acdc", "real"), ("clevr_seg", "released")])
 def test_a_switch_turns_one_line_and_keeps_the_comments(project, switch, word):
-    text = (project / "params.yaml").read_text()
+    text = (project / "params.yaml").read_text(encoding="utf-8")
     turned = params.turn(text, switch, word)
     changed = [(a, b) for a, b in zip(text.splitlines(), turned.splitlines(), strict=True) if a != b]
     assert len(changed) == 1 and changed[0][0].partition("#")[1:] == changed[0][1].partition("#")[1:]
@@ -93,4 +93,4 @@ def test_a_switch_turns_one_line_and_keeps_the_comments(project, switch, word):
 )
 def test_an_unknown_switch_is_refused(switch, word, said):
     with pytest.raises(InputError, match=said):
-        params.turn((ROOT / "params.yaml").read_text(), switch, word)
+        params.turn((ROOT / "params.yaml").read_text(encoding="utf-8"), switch, word)

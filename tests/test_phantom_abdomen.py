@@ -88,7 +88,7 @@ def dice(first, second):
 
 
 def test_list_agrees_with_files(task):
-    content = json.loads((task / "Task99_Abdomen" / "dataset.json").read_text())
+    content = json.loads((task / "Task99_Abdomen" / "dataset.json").read_text(encoding="utf-8"))
     assert set(content) == set(OFFICIAL)
     assert content["labels"] == {"0": "background", "1": "spleen", "2": "pancreas", "3": "kidneys"}
     assert content["modality"] == {"0": "CT"}

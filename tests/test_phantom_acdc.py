@@ -30,7 +30,7 @@ def patients(database):
     """Per patient: its header lines, the cine, images (x, y, slices, 2) and labels of end-diastole and -systole."""
     found = []
     for folder in sorted((database / "training").iterdir()):
-        info = dict(line.split(": ") for line in (folder / "Info.cfg").read_text().splitlines())
+        info = dict(line.split(": ") for line in (folder / "Info.cfg").read_text(encoding="utf-8").splitlines())
         stems = [f"{folder.name}_frame{int(info[phase]):02d}" for phase in ("ED", "ES")]
         found.append(
             {

@@ -20,7 +20,7 @@ from lib.paths import ROOT
 from lib.readme import with_results
 
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
 def code(path: Path) -> str:
@@ -71,7 +71,7 @@ def test_a_notebook_is_stored_in_its_normal_form_with_short_cells(path):
 @pytest.mark.parametrize("scale", params.SCALES)
 @pytest.mark.parametrize("acdc", ["synthetic", "real"])
 def test_every_parameter_that_a_stage_passes_is_one_of_its_notebooks(scale, acdc, tmp_path):
-    text = params.turn(params.turn((ROOT / "params.yaml").read_text(), "scale", scale), "acdc", acdc)
+    text = params.turn(params.turn((ROOT / "params.yaml").read_text(encoding="utf-8"), "scale", scale), "acdc", acdc)
     sections = params.load(ROOT / "params" / f"{scale}.yaml")
     used = set()
     grid = yaml.safe_load(text)["scale"]
@@ -95,11 +95,13 @@ def test_every_parameter_that_a_stage_passes_is_one_of_its_notebooks(scale, acdc
 @pytest.mark.parametrize("scale", params.SCALES)
 def test_dvc_resolves_the_pipeline_at_every_scale(scale, tmp_path):
     Repo.init(tmp_path, no_scm=True).close()
-    text = params.turn((ROOT / "params.yaml").read_text(), "scale", scale)
-    (tmp_path / "params.yaml").write_text(text)
+    text = params.turn((ROOT / "params.yaml").read_text(encoding="utf-8"), "scale", scale)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     (tmp_path / "params").mkdir()
-    (tmp_path / "params" / f"{scale}.yaml").write_text((ROOT / "params" / f"{scale}.yaml").read_text())
-    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    (tmp_path / "params" / f"{scale}.yaml").write_text(
+        (ROOT / "params" / f"{scale}.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     with Repo(tmp_path) as repo:
         names = [stage.name for stage in repo.index.stages]
         outs = [out.def_path for out in repo.index.outs]
@@ -129,7 +131,7 @@ def test_no_parameter_has_a_name_that_dvc_leaves_out_of_the_key_of_its_run_cache
 
 
 def test_no_two_choices_of_data_share_a_folder():
-    switches = yaml.safe_load((ROOT / "params.yaml").read_text())
+    switches = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     suffix = {source["name"]: source["suffix"] for source in switches["sources"].values()}
     for switches_of in (("clevr_seg", "acdc", "chest"), ("volumes", "pancreas", "ultrasound")):  # the order in dvc.yaml
         words = [params.SWITCHES[name][1] for name in switches_of]
@@ -138,8 +140,8 @@ def test_no_two_choices_of_data_share_a_folder():
 
 
 def test_lock_project_and_conda_environment_agree():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lock = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lock = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").split())
     names = {name.lower().replace("_", "-"): version for name, version in lock.items()}
     assert names["torch"] == "2.13.0"
     assert all(re.fullmatch(r"[\w.]+", version) for version in lock.values()), "versions only, no addresses"
@@ -147,15 +149,15 @@ def test_lock_project_and_conda_environment_agree():
         assert requirement.name in names, f"requirements.lock lacks {requirement.name}"
         locked = names[requirement.name]
         assert requirement.specifier.contains(locked), f"{requirement}: requirements.lock has {locked}"
-    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     assert f"python{project['requires-python']}" in conda
     assert {"pip": ["-r requirements.lock", "-e ."]} in conda
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     assert set(packages) == {".".join(f.relative_to(ROOT).parent.parts) for f in (ROOT / "lib").rglob("__init__.py")}
 
 
 def test_data_are_pinned_without_a_cache():
-    (out,) = yaml.safe_load((ROOT / "data.dvc").read_text())["outs"]
+    (out,) = yaml.safe_load((ROOT / "data.dvc").read_text(encoding="utf-8"))["outs"]
     assert out["path"] == "data/raw" and out["cache"] is False  # cached, a fresh clone could not run
     assert (ROOT / "data" / "raw" / ".gitkeep").exists()
 
@@ -163,7 +165,7 @@ def test_data_are_pinned_without_a_cache():
 def test_the_readme_maps_every_figure_and_shows_the_committed_results():
     git = ["git", "status", "--porcelain", "paper_figures", "README.md"]
     state = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     regenerated = state.returncode or state.stdout  # the results are not those that were committed
     assert regenerated or text == with_results(text), (
         "README.md shows other results than paper_figures/; run `python -m lib.readme`"

@@ -54,7 +54,7 @@ def hearts(tmp_path):
             save(folder / name / f"{name}_frame{frame:02d}.nii.gz", image, AFFINE)
             if not number:
                 save(folder / name / f"{name}_frame{frame:02d}_gt.nii.gz", truth, AFFINE)
-        (folder / name / "Info.cfg").write_text("ED: 1\nES: 7\nGroup: NOR\n")
+        (folder / name / "Info.cfg").write_text("ED: 1\nES: 7\nGroup: NOR\n", encoding="utf-8")
     return folder
 
 
@@ -364,7 +364,7 @@ def test_nothing_is_overwritten(hearts, tmp_path, capsys, monkeypatch):
     network, facts, how = NETWORKS["baseline"]
     path = trained(tmp_path, network, facts, acdc_input(), **how)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mine.txt").write_text("mine")
+    (tmp_path / "out" / "mine.txt").write_text("mine", encoding="utf-8")
     code, lines = run(capsys, path, hearts, tmp_path / "out")
     assert code == 1 and lines[-1].endswith("not an empty folder; nothing is overwritten, name another")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine.txt"]
@@ -446,7 +446,7 @@ def test_files_that_cannot_be_read(hearts, tmp_path, capsys, monkeypatch):
 def test_a_phase_that_nobody_tells(hearts, tmp_path, capsys):
     network, facts, how = NETWORKS["inside-phase"]
     path = trained(tmp_path, network, facts, acdc_input(), **how)
-    (hearts / "patient002" / "Info.cfg").write_text("ED: 1\n")
+    (hearts / "patient002" / "Info.cfg").write_text("ED: 1\n", encoding="utf-8")
     code, lines = run(capsys, path, hearts, tmp_path / "out")
     assert code == 1
     (line,) = [line for line in lines if line.startswith("error: ")]

@@ -71,7 +71,7 @@ def test_what_is_not_there(folder):
 
 
 def test_facts_of_another_kind_of_file(folder):
-    (folder / "facts.json").write_text(json.dumps({"classes": 2}))
+    (folder / "facts.json").write_text(json.dumps({"classes": 2}), encoding="utf-8")
     with pytest.raises(InputError, match=r"facts\.json: damaged"):
         prepared.facts(folder)
 

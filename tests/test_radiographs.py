@@ -60,7 +60,7 @@ def problems(root):
 @pytest.mark.parametrize("suffix", ["png", "PNG", "jpg", "jpeg"])
 def test_every_layout_is_found(prefix, suffix, tmp_path):
     folder = write(tmp_path / prefix, suffix=suffix)
-    (folder / "readme.txt").write_text("stray")
+    (folder / "readme.txt").write_text("stray", encoding="utf-8")
     save(folder / "thumbnails" / "a.png", GREY)
     save(folder / "masks" / "spine" / "a.png", GREY)
     found = read(tmp_path)
@@ -233,7 +233,7 @@ def test_no_table(tmp_path):
 
 
 def test_no_images(tmp_path):
-    (tmp_path / "readme.txt").write_text("nothing here")
+    (tmp_path / "readme.txt").write_text("nothing here", encoding="utf-8")
     (line,) = problems(tmp_path)
     assert line == f"no images below {tmp_path.as_posix()}; expected images/<id>.png and others, see data/README.md"
 

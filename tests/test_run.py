@@ -32,7 +32,7 @@ def execute(*arguments):
 
 def test_parameters_come_from_files_and_words_and_words_win(tmp_path):
     file = tmp_path / "p.yaml"
-    file.write_text("a: {b: {n: 3, rate: 1}}\n")
+    file.write_text("a: {b: {n: 3, rate: 1}}\n", encoding="utf-8")
     assert run.collect(["n=5", "name=x"], [f"{file}:a.b"]) == {"n": 5, "rate": 1, "name": "x"}
     with pytest.raises(InputError, match=r"no section a\.c; at this level it has b"):
         run.collect([], [f"{file}:a.c"])
@@ -63,7 +63,7 @@ def test_a_notebook_knows_which_run_it_is_by_its_text_and_its_parameters(tmp_pat
 
     def runs(n):
         assert execute(path, tmp_path / "out.ipynb", f"n={n}", f"name={known}").returncode == 0
-        return known.read_text()
+        return known.read_text(encoding="utf-8")
 
     first = runs(3)
     assert len(first) == 64 and runs(3) == first and runs(4) != first
@@ -156,6 +156,31 @@ def test_a_run_that_is_told_to_end(tmp_path, cell, number, grace, said):
     assert not psutil.wait_procs(kernels, timeout=30)[1]
 
 
+def test_an_interrupt_that_is_lost_comes_again(tmp_path):
+    """Python loses one that falls into a finaliser."""
+    code = """import sys, time
+import papermill
+from lib import execution, run
+def loses(*_, **__):
+    open(sys.argv[1], "w").close()
+    try:
+        time.sleep(30)
+    except KeyboardInterrupt:
+        time.sleep(30)
+papermill.execute_notebook, execution.GRACE = loses, 0.2
+sys.exit(run.main(sys.argv[2:]))"""
+    mark, words = tmp_path / "started", [str(notebook(tmp_path, "1")), str(tmp_path / "out.ipynb")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(mark), *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    while not mark.exists():
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.terminate()
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == execution.INTERRUPTED and "stopped; run it again to go on" in errors
+
+
 def test_a_running_kernel_listens_on_no_port(tmp_path):
     """Others may share the node."""
     cell = "import psutil\nheld = psutil.Process().net_connections('inet')\nassert not held, held"
@@ -170,7 +195,7 @@ def test_a_running_kernel_has_no_sockets_in_the_repository(tmp_path):
 
 def test_a_missing_or_broken_notebook_is_one_line(tmp_path):
     assert "no such notebook" in execute(tmp_path / "no.ipynb", tmp_path / "out.ipynb").stderr
-    (tmp_path / "bad.ipynb").write_text("{")
+    (tmp_path / "bad.ipynb").write_text("{", encoding="utf-8")
     result = execute(tmp_path / "bad.ipynb", tmp_path / "out.ipynb")
     assert result.returncode == 1 and "not a readable notebook" in result.stderr and "Traceback" not in result.stderr
 

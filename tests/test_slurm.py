@@ -52,7 +52,7 @@ class Job:
         nbformat.write(
             nbformat.v4.new_notebook(cells=[first, nbformat.v4.new_code_cell(cell)]), folder / f"{name}.ipynb"
         )
-        (folder / "cluster.yaml").write_text(RESOURCES)
+        (folder / "cluster.yaml").write_text(RESOURCES, encoding="utf-8")
         environment = slurm.environment | {
             "WHEREABOUTS_RUN_ON": "slurm",
             "WHEREABOUTS_CLUSTER": str(folder / "cluster.yaml"),
@@ -154,18 +154,7 @@ def test_cancelled_by_its_submitter_that_is_told_to_end(slurm, tmp_path):
     job.process.terminate()
     assert job.end() == 75
     until(lambda: "JobState=CANCELLED " in slurm.say("scontrol", "show", "job", name))
-    assert 0 < int((tmp_path / "state").read_text()) < 600
-
-
-def test_requeued_from_outside_and_resumed(slurm, tmp_path):
-    """By an administrator, or to make room for another job: it is not the job that puts itself back."""
-    job = Job(slurm, tmp_path, TRAINS, steps=60)
-    name = job.id()
-    until((tmp_path / "state.begun").exists)
-    slurm.say("scontrol", "requeue", name)
-    assert job.end() == 0, job.errors
-    assert (tmp_path / "state.result").read_text() == "60"
-    assert "begins at 0" not in job.out.read_text() and "begins at" in job.out.read_text()
+    assert 0 < int((tmp_path / "state").read_text(encoding="utf-8")) < 600
 
 
 def test_requeued_from_outside_as_it_ends(slurm, tmp_path):
@@ -178,23 +167,30 @@ def test_requeued_from_outside_as_it_ends(slurm, tmp_path):
     until(lambda: "JobState=CANCELLED " in slurm.say("scontrol", "show", "job", name))
 
 
-@pytest.mark.parametrize("number", ["TERM", "USR1"])
-def test_put_away_on_a_signal_requeued_and_resumed(number, slurm, tmp_path):
+@pytest.mark.parametrize(
+    "command", ["scancel --signal=TERM --full", "scancel --signal=USR1 --full", "scontrol requeue"]
+)
+def test_put_away_requeued_and_resumed(command, slurm, tmp_path):
+    """By itself, on a signal; or by an administrator, or to make room for another job."""
     job = Job(slurm, tmp_path, TRAINS, steps=60)
     name = job.id()
     until((tmp_path / "state.begun").exists)
-    slurm.say("scancel", f"--signal={number}", "--full", name)
+    slurm.say(*command.split(), name)
     assert job.end() == 0, job.errors
-    assert (tmp_path / "state.result").read_text() == "60"
-    assert "begins at 0" not in job.out.read_text() and "begins at" in job.out.read_text()
+    assert (tmp_path / "state.result").read_text(encoding="utf-8") == "60"
+    assert "begins at 0" not in job.out.read_text(encoding="utf-8") and "begins at" in job.out.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_put_away_before_the_time_limit(slurm, tmp_path):
     """The limit is a minute and so is the warning before it, which Slurm thinks of every half a minute."""
     job = Job(slurm, tmp_path, TRAINS, name="limited", steps=400)
     assert job.end() == 0, job.errors
-    assert (tmp_path / "state.result").read_text() == "400"
-    assert "begins at 0" not in job.out.read_text() and "begins at" in job.out.read_text()
+    assert (tmp_path / "state.result").read_text(encoding="utf-8") == "400"
+    assert "begins at 0" not in job.out.read_text(encoding="utf-8") and "begins at" in job.out.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_controller_is_restarted_in_the_middle(slurm, tmp_path):
@@ -204,7 +200,7 @@ def test_the_controller_is_restarted_in_the_middle(slurm, tmp_path):
     time.sleep(2)
     slurm.start_controller()
     assert job.end() == 0, job.errors
-    assert (tmp_path / "state.result").read_text() == "80"
+    assert (tmp_path / "state.result").read_text(encoding="utf-8") == "80"
 
 
 def test_eight_at_once(slurm, tmp_path):
@@ -213,7 +209,9 @@ def test_eight_at_once(slurm, tmp_path):
         (tmp_path / str(number)).mkdir()
         jobs.append(Job(slurm, tmp_path / str(number), TRAINS, steps=number))
     assert [job.end() for job in jobs] == [0] * 8
-    assert [(tmp_path / str(n) / "state.result").read_text() for n in range(8)] == [str(n) for n in range(8)]
+    assert [(tmp_path / str(n) / "state.result").read_text(encoding="utf-8") for n in range(8)] == [
+        str(n) for n in range(8)
+    ]
 
 
 def test_a_job_whose_submitter_was_killed_is_not_doubled(slurm, tmp_path):

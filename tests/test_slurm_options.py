@@ -16,7 +16,7 @@ from lib.errors import InputError
 @pytest.fixture
 def resources(tmp_path, monkeypatch):
     def ask(text, notebook):
-        (tmp_path / "cluster.yaml").write_text(text)
+        (tmp_path / "cluster.yaml").write_text(text, encoding="utf-8")
         monkeypatch.setenv(slurm.FILE, str(tmp_path / "cluster.yaml"))
         return slurm.resources(notebook)
 
@@ -34,7 +34,7 @@ def test_every_training_of_the_compendium_gets_a_gpu_and_nothing_else_does(monke
     monkeypatch.delenv(slurm.FILE, raising=False)
     notebooks = {path.relative_to(paths.ROOT).as_posix(): path for path in (paths.ROOT / "notebooks").rglob("*.ipynb")}
     with_gpu = {name for name in notebooks if "--gpus=1" in slurm.resources(f"build/{name}")}
-    assert with_gpu == {name for name, path in notebooks.items() if "Checkpoints()" in path.read_text()}
+    assert with_gpu == {name for name, path in notebooks.items() if "Checkpoints()" in path.read_text(encoding="utf-8")}
     assert len(with_gpu) == 9
     assert all("--time=01:00:00" in slurm.resources(name) for name in notebooks.keys() - with_gpu)
 
@@ -92,7 +92,7 @@ def submitted(tmp_path, monkeypatch):
 
     def start(**commands):
         for name, script in commands.items():
-            (tmp_path / name).write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
+            (tmp_path / name).write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n", encoding="utf-8")
             (tmp_path / name).chmod(0o755)
         words = [sys.executable, "-m", "lib.run", str(tmp_path / "in.ipynb"), str(tmp_path / "out.ipynb")]
         return subprocess.Popen(words, cwd=paths.ROOT, stderr=subprocess.PIPE, text=True)
@@ -119,7 +119,7 @@ def test_a_submitter_told_to_end_cancels_its_job(number, submitted, tmp_path):
     assert runner.stderr.readline() == "begun\n"
     runner.send_signal(number)
     _, errors = runner.communicate(timeout=30)
-    assert (tmp_path / "cancelled").read_text() == "7\n"
+    assert (tmp_path / "cancelled").read_text(encoding="utf-8") == "7\n"
     assert (runner.returncode, errors) == (75, f"{tmp_path}/out.ipynb: stopped; run it again to go on\n")
 
 
@@ -129,7 +129,7 @@ def test_a_submitter_told_to_end_before_it_knows_its_job_cancels_it_too(submitte
         time.sleep(0.05)
     runner.terminate()
     runner.communicate(timeout=30)
-    assert runner.returncode == 75 and (tmp_path / "cancelled").read_text() == "7\n"
+    assert runner.returncode == 75 and (tmp_path / "cancelled").read_text(encoding="utf-8") == "7\n"
 
 
 def test_an_exit_code_that_cannot_be_left_is_one_line(submitted, tmp_path, monkeypatch):

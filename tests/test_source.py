@@ -24,7 +24,7 @@ def root(tmp_path, monkeypatch):
 
 def write(raw):
     (raw / "patient001").mkdir()
-    (raw / "patient001" / "Info.cfg").write_text("ED: 1\n")
+    (raw / "patient001" / "Info.cfg").write_text("ED: 1\n", encoding="utf-8")
 
 
 def test_synthetic_data_are_made_anew_and_data_raw_stays_as_it_is(root):
@@ -50,7 +50,7 @@ def test_a_synthetic_set_of_its_own_has_no_place_under_data_raw(root):
         manifest = source.make("Cine phantom", "build/cine", write)
         assert (manifest.dataset, manifest.source, manifest.root) == ("Cine phantom", "synthetic", "build/cine/raw")
         assert list(manifest.files) == ["patient001/Info.cfg"] and not stale.exists()
-        assert manifest.path("patient001/Info.cfg").read_text() == "ED: 1\n"
+        assert manifest.path("patient001/Info.cfg").read_text(encoding="utf-8") == "ED: 1\n"
         assert Manifest.read("build/cine/manifest.json") == manifest
     assert manifest.label == f"Cine phantom (synthetic, {manifest.digest})"
     assert not (root / "build" / "index").exists()
@@ -64,7 +64,7 @@ def test_real_data_come_from_a_linked_folder_and_nothing_is_made(root, tmp_path_
     source.index()
     manifest = source.provide("acdc", "real", "build/acdc", write=lambda raw: pytest.fail("made synthetic data"))
     assert list(manifest.files) == ["patient001/Info.cfg"] and manifest.source == "real"
-    assert manifest.path("patient001/Info.cfg").read_text() == "ED: 1\n"
+    assert manifest.path("patient001/Info.cfg").read_text(encoding="utf-8") == "ED: 1\n"
     assert not any((root / "build" / "acdc" / "raw").iterdir())
     assert manifest.label == f"ACDC (real, {manifest.digest}, Bernard et al. 2018, CC BY-NC-SA 4.0)"
 

@@ -87,8 +87,8 @@ def test_names(tmp_path):
         "notes.txt",
         "._cine_frame01.nii.gz",
     ):
-        (folder / stray).write_text("stray")
-    (tmp_path / "cine_frame01.nii.gz").write_text("of no subject")
+        (folder / stray).write_text("stray", encoding="utf-8")
+    (tmp_path / "cine_frame01.nii.gz").write_text("of no subject", encoding="utf-8")
     (study,) = read(tmp_path)
     assert (study.subject, study.sequence, list(study.frames)) == ("dog 1", "lax_2ch", [99, 100])
 
@@ -113,7 +113,11 @@ def spoilt(array, value):
 FIRST, SECOND, TRUTH = "cine_frame01.nii.gz", "cine_frame02.nii.gz", "cine_frame01_gt.nii.gz"
 CASES = {
     "truncated": (lambda folder: (folder / SECOND).write_bytes(b"\x1f\x8b"), SECOND, "truncated, damaged or not gzip"),
-    "text": (lambda folder: (folder / TRUTH).write_text("no gzip"), TRUTH, "truncated, damaged or not gzip"),
+    "text": (
+        lambda folder: (folder / TRUTH).write_text("no gzip", encoding="utf-8"),
+        TRUTH,
+        "truncated, damaged or not gzip",
+    ),
     "2D": (rewrite(SECOND, image()[..., 0]), SECOND, "has 2 axes where a volume has 3"),
     "4D": (rewrite(SECOND, np.stack([image()] * 2, 3)), SECOND, "has 4 axes where 3 are expected"),
     "4D labels": (rewrite(TRUTH, np.stack([heart()] * 2, 3)), TRUTH, "has 4 axes where 3 are expected"),
@@ -176,7 +180,7 @@ def test_all_complaints_come_at_once(tmp_path):
 
 
 def test_no_studies(tmp_path):
-    (tmp_path / "readme.txt").write_text("nothing here")
+    (tmp_path / "readme.txt").write_text("nothing here", encoding="utf-8")
     (line,) = problems(tmp_path)
     assert line == (
         f"no studies below {tmp_path.as_posix()}; expected <subject>/<sequence>_frameFF.nii.gz, see data/README.md"

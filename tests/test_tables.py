@@ -22,7 +22,7 @@ def table():
 @pytest.fixture
 def written(table, tmp_path):
     tables.write(table, tmp_path, "table1", "Dice of 100% of clevr_seg", ORIGIN, notes="Best_of #3 & more.")
-    return {path.suffix: path.read_text() for path in tmp_path.iterdir()}
+    return {path.suffix: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
 
 
 def test_three_files(written):
@@ -62,15 +62,15 @@ def test_latex(written):
 def test_numbers_stay_as_they_are_written(tmp_path):
     """Text cells are no numbers: 84.0 keeps its zero."""
     tables.write(pd.DataFrame({"Dice": ["84.0", "7"]}), tmp_path, "t", "T", ORIGIN)
-    assert "| 84.0" in (tmp_path / "t.md").read_text()
-    assert "84.0 \\\\" in (tmp_path / "t.tex").read_text()
-    assert (tmp_path / "t.csv").read_text().splitlines()[1].startswith("84.0,")
+    assert "| 84.0" in (tmp_path / "t.md").read_text(encoding="utf-8")
+    assert "84.0 \\\\" in (tmp_path / "t.tex").read_text(encoding="utf-8")
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()[1].startswith("84.0,")
 
 
 def test_the_same_table_gives_the_same_bytes(written, table, tmp_path):
     again = tmp_path / "again"
     tables.write(table, again, "table1", "Dice of 100% of clevr_seg", ORIGIN, notes="Best_of #3 & more.")
-    assert {path.suffix: path.read_text() for path in again.iterdir()} == written
+    assert {path.suffix: path.read_text(encoding="utf-8") for path in again.iterdir()} == written
 
 
 def test_origin():
@@ -82,6 +82,6 @@ def test_origin():
 def test_comparisons_are_set_in_maths_in_latex(tmp_path):
     table = pd.DataFrame({"Checked": ["a - b > 5"], "Ours": ["1 ± 2"]})
     tables.write(table, tmp_path, "t", "T", tables.Origin("demo", "D"), "p <= 0.01")
-    tex = (tmp_path / "t.tex").read_text()
+    tex = (tmp_path / "t.tex").read_text(encoding="utf-8")
     assert "a - b $>$ 5" in tex and r"1 $\pm$ 2" in tex and r"p $\leq$ 0.01" in tex
-    assert "p <= 0.01" in (tmp_path / "t.md").read_text()
+    assert "p <= 0.01" in (tmp_path / "t.md").read_text(encoding="utf-8")

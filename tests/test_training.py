@@ -9,6 +9,7 @@ import time
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -185,6 +186,28 @@ def test_checkpoints_are_no_more_frequent_than_asked(checkpoint):
     with pytest.raises(Killed):
         run(checkpoint, dies(11), checkpoint_share=0)
     assert not checkpoint.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("share", "steps"), [(0.0, [11]), (0.5, [2, 11]), (1.0, [2, 8, 11]), (9.0, [2, 4, 6, 8, 10, 11])]
+)
+def test_checkpoints_take_a_share_of_the_time(share, steps, monkeypatch):
+    """A step takes a second here, a checkpoint four; the first is written to see what it takes."""
+    clock, saved = [0.0], []
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    class Slow(Memory):
+        def save(self, state):
+            super().save(state)
+            saved.append(state["step"])
+            clock[0] += 4
+
+    def ticking(*arguments):
+        clock[0] += 1
+        return loss(*arguments)
+
+    run(Slow(), ticking, checkpoint_share=share)
+    assert saved == steps
 
 
 def interrupted_after(steps, monkeypatch, checkpoint):

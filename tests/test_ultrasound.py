@@ -57,7 +57,7 @@ def problems(root):
 @pytest.mark.parametrize("name", ["ultrasound.hdf5", "fetal data (1)/us.H5"])
 def test_read(name, tmp_path):
     path = save(tmp_path, name=name)
-    (tmp_path / "notes.txt").write_text("stray")
+    (tmp_path / "notes.txt").write_text("stray", encoding="utf-8")
     assert read(tmp_path) == ultrasound.Frames(path, NAMES, tuple(range(len(NAMES))), COUNTS, SHAPE, True)
 
 
@@ -230,7 +230,7 @@ def test_crop_and_shape_that_do_not_fit(tmp_path):
 
 
 def test_no_file_and_several(tmp_path):
-    (tmp_path / "ultrasound.hdf5.zip").write_text("stray")
+    (tmp_path / "ultrasound.hdf5.zip").write_text("stray", encoding="utf-8")
     with pytest.raises(InputError, match=r"^no HDF5 file below .*; expected ultrasound.hdf5, see data/README.md$"):
         read(tmp_path)
     save(tmp_path, name="b.h5")

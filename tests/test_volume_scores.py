@@ -1,7 +1,6 @@
 """Scores of scans against scikit-learn and closed forms, and on which grid they are taken; timing of networks."""
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 from sklearn.metrics import f1_score, precision_score, recall_score
 from torch import nn
 
+from lib import speed
 from lib.data.scan import Scan
 from lib.speed import seconds
 from lib.volume_scores import agreement, score
@@ -74,14 +74,15 @@ def test_with_only_some_labels_just_those_are_scored():
     assert list(table.structure) == ["spleen"]
 
 
-def test_times_are_medians_of_calls_by_turns_and_nothing_is_measured_without_runs():
-    calls = []
+def test_times_are_medians_of_calls_by_turns_and_nothing_is_measured_without_runs(monkeypatch):
+    calls, clock = [], [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
 
     def call(name: str) -> None:
         calls.append(name)
         slow = len(calls) <= 4 or len(calls) == 7  # to warm up, and once later
-        time.sleep(0.3 if slow else {"a": 0.01, "b": 0.05}[name])
+        clock[0] += 64 if slow else {"a": 1, "b": 5}[name]
 
-    a, b = seconds(lambda: call("a"), lambda: call("b"), runs=3, warm_up=2)
-    assert 0.01 <= a < 0.05 <= b < 0.2 and "".join(calls) == 5 * "ab"
+    assert seconds(lambda: call("a"), lambda: call("b"), runs=3, warm_up=2) == [1, 5]
+    assert "".join(calls) == 5 * "ab"
     assert math.isnan(*seconds(lambda: call("a"), runs=0)) and len(calls) == 10

@@ -177,7 +177,9 @@ def test_weights_of_another_version(path, monkeypatch):
 def test_curve(tmp_path):
     curve = pd.DataFrame({"step": [5, 10], "loss": [1 / 3, 0.25], "dice": [0.5, 2 / 3]})
     weights.write_curve(tmp_path / "curve.tsv", curve)
-    assert (tmp_path / "curve.tsv").read_text() == "step\tloss\tdice\n5\t0.333333\t0.5\n10\t0.25\t0.666667\n"
+    assert (tmp_path / "curve.tsv").read_text(
+        encoding="utf-8"
+    ) == "step\tloss\tdice\n5\t0.333333\t0.5\n10\t0.25\t0.666667\n"
     digest = hashlib.sha256((tmp_path / "curve.tsv").read_bytes()).hexdigest()
     weights.write_curve(tmp_path / "curve.tsv", curve)
     assert hashlib.sha256((tmp_path / "curve.tsv").read_bytes()).hexdigest() == digest

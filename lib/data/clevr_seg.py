@@ -261,7 +261,7 @@ def _area_average(pixels: np.ndarray, size: int) -> np.ndarray:
 def _scene(path: Path, problems: list[str]) -> list[dict] | None:
     """The objects of a scene, or None and a problem for everything that is wrong with it."""
     try:
-        objects = json.loads(path.read_text())["objects"]
+        objects = json.loads(path.read_text(encoding="utf-8"))["objects"]
         found = []
         for index, thing in enumerate(objects):
             x, y = thing["pixel_coords"][:2]  # fails if there are no two, the next line if they are no numbers

@@ -95,7 +95,7 @@ def _acdc(files: dict[str, Path]) -> list[Volume]:
     for match in filter(None, map(_ACDC.fullmatch, files)):
         image, text = files[match[0]], ""
         with suppress(OSError):  # not there, or not to be read: whoever needs the phase is told
-            text = (image.parent / "Info.cfg").read_text(errors="replace")
+            text = (image.parent / "Info.cfg").read_text(errors="replace", encoding="utf-8")
         phases = {int(number): phase for phase, number in _PHASE.findall(text)}
         truth = files.get(match[0].removesuffix(".nii.gz") + "_gt.nii.gz")
         found.append(Volume(_stem(match[0]), image, truth, phases.get(int(match[1]))))

@@ -264,7 +264,9 @@ def write(root: Path, images: int, size: int, rng: np.random.Generator, samples:
         image, masks = render(objects, size, samples, seed=int(child.integers(2**31)))
         # Level 3 is faster than the usual 6 and, on a renderer's noise, smaller.
         Image.fromarray(image).save(root / "images" / f"{name}.png", compress_level=3)
-        (root / "scenes" / f"{name}.json").write_text(json.dumps(describe(objects, name, size), indent=1) + "\n")
+        (root / "scenes" / f"{name}.json").write_text(
+            json.dumps(describe(objects, name, size), indent=1) + "\n", encoding="utf-8"
+        )
         (root / "segmentations" / name).mkdir(exist_ok=True)
         for j, mask in enumerate(masks):
             grey = np.where(mask, OBJECT, BACKGROUND).astype(np.uint8)
