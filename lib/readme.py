@@ -1,10 +1,16 @@
-"""Copies the committed results into README.md, between their marks: `python -m lib.readme`."""
+"""Copies the committed tables into docs/results/, between their marks: `python -m lib.readme`."""
 
 import re
+from pathlib import Path
 
 from lib import files, paths
 
 BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """The page of each chapter."""
+    return sorted(paths.at("docs/results").glob("*.md"))
 
 
 def with_results(text: str) -> str:
@@ -13,5 +19,5 @@ def with_results(text: str) -> str:
 
 
 if __name__ == "__main__":
-    readme = paths.at("README.md")
-    files.write_text(readme, with_results(readme.read_text(encoding="utf-8")))
+    for page in pages():
+        files.write_text(page, with_results(page.read_text(encoding="utf-8")))
