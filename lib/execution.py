@@ -3,56 +3,60 @@
 import os
 import signal
 import sys
-import tempfile
 import threading
+import time
 import warnings
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from lib import files, identity, interruption, notebooks, paths, progress
+from lib import identity, interruption, notebooks, paths, progress, surroundings
 from lib.errors import raise_all
 from lib.interruption import AGAIN
+from lib.kernel_process import KernelProcess
 
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 GRACE = 20.0  # seconds from SIGTERM, in which training puts itself away, until whatever else runs is stopped
 
 
 @contextmanager
-def interruptible(folder: str):
-    """SIGTERM and SIGUSR1 no longer kill, here and in the kernel, but make the file that `lib.interruption` looks for.
+def interruptible(file: Path, stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM, SIGHUP and SIGUSR1 no longer kill, here and in the kernel, but make what `lib.interruption` looks for.
 
-    They are blocked, which the kernel inherits: Slurm signals every process of a job. `GRACE` after a SIGTERM the main
-    thread is interrupted as by Ctrl-C. Yields whether a signal came, to be called.
+    They are blocked, which the kernel inherits: Slurm signals every process of a job. A SIGHUP that is ignored (nohup)
+    stays so, as does Ctrl-C in the background: nothing here needs SIGINT.
+
+    Args:
+        file: what is made.
+        stop: called again and again, in a thread, from `GRACE` after a SIGTERM or SIGHUP to the end of the block.
     """
-    signals = {signal.SIGTERM, signal.SIGUSR1}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    file, ended = os.path.join(folder, "interrupt"), threading.Event()
+    ending = {signal.SIGTERM} | ({signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else set())
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ending | {signal.SIGUSR1})
+    ended = threading.Event()
 
     def listen() -> None:
+        end = float("inf")
         while not ended.is_set():
-            if received := signal.sigtimedwait(signals, 0.2):
-                open(file, "w", encoding="utf-8").close()
-                wait = GRACE
-                while received.si_signo == signal.SIGTERM and not ended.wait(wait):
-                    signal.raise_signal(signal.SIGINT)
-                    wait = 5  # again: one that falls into a finaliser is lost
+            if received := signal.sigtimedwait(ending | {signal.SIGUSR1}, 0.2):
+                file.touch()
+                if received.si_signo in ending:
+                    end = min(end, time.monotonic() + GRACE)
+            if time.monotonic() >= end:
+                stop()
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    os.environ[interruption.CHANNEL] = file
     try:
-        yield lambda: os.path.exists(file)
+        yield
     finally:
-        del os.environ[interruption.CHANNEL]
         ended.set()
         listener.join()
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @contextmanager
-def progress_shown(folder: str):
-    """Copy what the kernel's progress bars write to this process's standard error."""
-    pipe = os.path.join(folder, "progress")
+def progress_shown(pipe: Path) -> Iterator[None]:
+    """Copy what the kernel's progress bars write to `pipe` to this process's standard error, if anybody reads it."""
     os.mkfifo(pipe)
     descriptor = os.open(pipe, os.O_RDWR)  # held open for writing too, so that reading never ends early
 
@@ -60,15 +64,14 @@ def progress_shown(folder: str):
         content = b""
         while not content.endswith(b"\0"):
             content = os.read(descriptor, 65536)
-            os.write(2, content.rstrip(b"\0"))
+            with suppress(OSError):  # the terminal is gone; the kernel writes on, and would wait for a reader
+                os.write(2, content.rstrip(b"\0"))
 
     reader = threading.Thread(target=copy, daemon=True)
     reader.start()
-    os.environ[progress.CHANNEL] = pipe
     try:
         yield
     finally:
-        del os.environ[progress.CHANNEL]
         os.write(descriptor, b"\0")
         reader.join(timeout=1)
         os.close(descriptor)
@@ -78,19 +81,25 @@ def execute(notebook: Path, output: Path, values: dict) -> int:
     """Run `notebook` with `values` and write it normalised to `output`, with the traceback if it fails.
 
     Returns:
-        0, or `INTERRUPTED` if it was asked to end and did.
+        0, or `INTERRUPTED` if it was asked to end, by a signal or Ctrl-C, and did.
 
     Raises:
         InputError: what went wrong, a line each.
     """
-    os.environ[identity.CHANNEL] = identity.of(notebook.read_text(encoding="utf-8"), values)
-    with tempfile.TemporaryDirectory() as folder:
-        executed = Path(folder) / "executed.ipynb"
-        with interruptible(folder) as asked, progress_shown(folder):
-            problems = _run(notebook, executed, values, paths.shown(output))
-            interrupted = asked() and any(problem.endswith(AGAIN) for problem in problems)
-        if executed.exists():
-            notebooks.write(notebooks.normalise(notebooks.read(executed), outputs=True), output)
+    with surroundings.folder() as folder:
+        kernel, executed = KernelProcess(folder), folder / "executed.ipynb"
+        channels = {
+            identity.CHANNEL: identity.of(notebook.read_text(encoding="utf-8-sig"), values),
+            interruption.CHANNEL: str(folder / "interrupt"),
+            progress.CHANNEL: str(folder / "progress"),
+        }
+        with interruptible(folder / "interrupt", kernel.stop):
+            with progress_shown(folder / "progress"), closing(kernel):
+                environment = surroundings.variables(folder) | channels
+                problems = _run(notebook, executed, values, kernel, environment, paths.shown(output))
+            if executed.exists():
+                notebooks.write(notebooks.normalise(notebooks.read(executed), outputs=True), output)
+    interrupted = any(problem.endswith(AGAIN) for problem in problems)
     if not interrupted:
         raise_all(problems)
     for problem in problems:
@@ -98,51 +107,39 @@ def execute(notebook: Path, output: Path, values: dict) -> int:
     return INTERRUPTED if interrupted else 0
 
 
-def _kernel(folder: Path) -> str:
-    """The name under which Jupyter finds `lib.kernel`, in this Python, by a specification below `folder`."""
-    argv = [sys.executable, "-m", "lib.kernel", "-f", "{connection_file}"]
-    specification = {"argv": argv, "display_name": "Whereabouts", "language": "python"}
-    files.write_json(folder / "kernels" / "whereabouts" / "kernel.json", specification)
-    os.environ["JUPYTER_PATH"] = str(folder)
-    return "whereabouts"
-
-
-def _run(notebook: Path, executed: Path, values: dict, name: str) -> list[str]:
+def _run(
+    notebook: Path, executed: Path, values: dict, kernel: KernelProcess, environment: dict[str, str], name: str
+) -> list[str]:
     """papermill, and what it says when a notebook does not run through: lines, none if it does."""
     import papermill
-    from traitlets.config import Config
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            papermill.log.logger.disabled = True  # what it logs is said below
+            kernel.start(environment)
             papermill.execute_notebook(
-                notebook,
-                executed,
+                notebooks.read(notebook),  # not its path, in which papermill takes {braces} for parameters
+                str(executed).replace("{", "{{").replace("}", "}}"),
                 parameters=values,
-                kernel_name=_kernel(executed.parent),
+                km=kernel.manager,
+                kernel_name=kernel.name,
                 language="python",
                 cwd=str(paths.ROOT),
                 progress_bar=False,
                 autosave_cell_every=0,
                 start_timeout=300,
-                # sockets are files, not TCP ports: others may share the node
-                config=Config(
-                    {
-                        "KernelManager": {"transport": "ipc", "ip": str(executed.with_name("kernel"))},
-                        "NotebookClient": {"shutdown_kernel": "immediate"},  # torch alone takes .5 s to be taken down
-                    }
-                ),
             )
     except papermill.PapermillExecutionError as error:
         if error.ename in ("InputError", "Interrupted"):
             return error.evalue.splitlines()
         if error.ename == "KeyboardInterrupt":
             return [f"stopped; {AGAIN}"]
-        return [f"{name}: cell {error.exec_count}: {error.ename}: {error.evalue}"]
+        return [f"{name}: cell {error.exec_count}: {error.ename}: {' '.join(error.evalue.split())}"]
     except papermill.exceptions.PapermillException as error:
         return [f"{name}: {error}"]
-    except RuntimeError as error:  # nbclient's DeadKernelError
-        return [f"{name}: {error}; if memory ran out, choose a smaller batch or scale"]
+    except RuntimeError:  # nbclient's DeadKernelError
+        return [f"stopped; {AGAIN}" if kernel.stopped else f"{name}: {kernel.ended()}"]
     except KeyboardInterrupt:
         return [f"stopped; {AGAIN}"]
     return []

@@ -1,11 +1,27 @@
-"""The kernel that the runner starts: ipykernel's, which listens on no TCP port.
+"""The kernel that the runner starts: ipykernel's, without anybody's settings, which listens on no TCP port.
 
 ipykernel would open one, on the loopback address, for what forked processes print. Nothing here forks, and others may
 share the node.
 """
 
-from ipykernel import kernelapp
+import ctypes
+import os
+import signal
+
 from ipykernel.iostream import IOPubThread
+from ipykernel.kernelapp import IPKernelApp
+
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
+class KernelApp(IPKernelApp):
+    """Reads no configuration, of the user or of the machine, runs no start-up files and keeps no history."""
+
+    def load_config_file(self, *_, **__) -> None:
+        self.config.HistoryManager.enabled = False
+
+    def init_code(self) -> None:
+        pass
 
 
 def _no_pipe(thread: IOPubThread) -> None:
@@ -13,5 +29,7 @@ def _no_pipe(thread: IOPubThread) -> None:
 
 
 if __name__ == "__main__":
-    IOPubThread._setup_pipe_in = _no_pipe
-    kernelapp.launch_new_instance()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a runner that is killed cannot end its kernel
+    if os.getppid() == int(os.environ["JPY_PARENT_PID"]):  # else it was killed before that
+        IOPubThread._setup_pipe_in = _no_pipe
+        KernelApp.launch_instance()

@@ -13,10 +13,16 @@ from pathlib import Path
 sys.modules.setdefault("rfc3987_syntax", None)
 import nbformat  # noqa: E402
 
-from lib import files, imports, paths  # noqa: E402
-from lib.errors import InputError  # noqa: E402
+from lib import files, imports, paths, streams  # noqa: E402
+from lib.errors import InputError, raise_all  # noqa: E402
 
-RUNNER = ("lib/execution.py", "lib/kernel.py", "lib/notebooks.py")  # what makes an executed notebook, whatever is in it
+RUNNER = (  # what makes an executed notebook, whatever is in it
+    "lib/execution.py",
+    "lib/kernel.py",
+    "lib/kernel_process.py",
+    "lib/notebooks.py",
+    "lib/surroundings.py",
+)
 METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 
 
@@ -53,12 +59,19 @@ def _joined(outputs: list[dict]) -> list[dict]:
 
 def read(path: Path) -> nbformat.NotebookNode:
     """The notebook at `path`; InputError if there is none or it cannot be read."""
+    name, found = paths.shown(path), {}
+    if not path.exists():
+        raise InputError(f"{name}: no such notebook; see notebooks/")
+    if not path.is_file():
+        raise InputError(f"{name}: {'a folder' if path.is_dir() else 'no file'}, not a notebook; see notebooks/")
     try:
-        return nbformat.read(path, as_version=4)
-    except FileNotFoundError:
-        raise InputError(f"{paths.shown(path)}: no such notebook; see notebooks/") from None
-    except Exception as error:
-        raise InputError(f"{paths.shown(path)}: not a readable notebook ({error}); restore it from git") from None
+        notebook = nbformat.reads(path.read_text(encoding="utf-8-sig"), 4, capture_validation_error=found)
+        if found:
+            raise found["ValidationError"]
+    except Exception as error:  # of nbformat: of many kinds, some of which say it in many lines
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{name}: not a readable notebook ({why}); mend it or restore it from git") from None
+    return notebook
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -76,27 +89,49 @@ def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
         raise InputError(f"{name}: {len(cells)} cells are tagged 'parameters'; tag exactly one")
     try:
         lines, defaults = ast.parse(cells[0].source).body, {}
-    except (SyntaxError, RecursionError, MemoryError):  # the last two where it is nested too deep
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # of a null byte; where it is nested too deep
         raise InputError(f"{name}: parameters cell is not Python; write `name = literal` in each line") from None
     for line in lines:
         try:
             defaults[line.targets[0].id] = ast.literal_eval(line.value)
-        except (AttributeError, ValueError):
+        except (AttributeError, ValueError, TypeError, RecursionError, MemoryError):  # TypeError: {[]: 1}
             raise InputError(f"{name}: parameters cell, line {line.lineno}: write `name = literal`") from None
     return defaults
 
 
-def strip_all() -> None:
-    """Write every notebook below `build/notebooks/`: normalised, without outputs, with the sha256 of its code."""
-    source = paths.at("notebooks")
+def strip_all(root: Path = paths.ROOT) -> None:
+    """Write every notebook below `build/notebooks/`: normalised, without outputs, with the sha256 of its code.
+
+    Raises:
+        InputError: for each that cannot be read or is not Python; the others are written all the same.
+    """
+    source, problems = root / "notebooks", []
     for path in sorted(source.rglob("*.ipynb")):
-        if ".ipynb_checkpoints" not in path.parts:
+        place = path.relative_to(source)
+        if any(part.startswith(".") for part in place.parts):  # what editors leave: .ipynb_checkpoints, say
+            continue
+        try:
             notebook = normalise(read(path))
-            code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-            used = sorted({*imports.modules(code), *RUNNER})
-            notebook.metadata["code"] = {file: files.sha256(paths.at(file)) for file in used}
-            write(notebook, paths.at("build/notebooks") / path.relative_to(source))
+            notebook.metadata["code"] = {file: files.sha256(paths.at(file)) for file in _used(notebook, path)}
+            write(notebook, root / "build/notebooks" / place)
+        except InputError as error:
+            problems += error.problems
+    raise_all(problems)
+
+
+def _used(notebook: nbformat.NotebookNode, path: Path) -> list[str]:
+    """The files of `lib` on which what a notebook leaves depends."""
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    try:
+        return sorted({*imports.modules(code), *RUNNER})
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        said = f"{paths.shown(path)}: its code is not Python ({error})"
+        raise InputError(f"{said}; the pipeline reads all of notebooks/: mend it or move it elsewhere") from None
 
 
 if __name__ == "__main__":
-    strip_all()
+    streams.outlast()
+    try:
+        strip_all()
+    except InputError as error:
+        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))

@@ -4,6 +4,7 @@ import io
 from itertools import cycle
 from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -64,7 +65,8 @@ def value_name(value: str) -> str:
 
 
 def style() -> None:
-    """Set matplotlib up; called once at the top of a notebook that draws."""
+    """Set matplotlib up, whatever the user's own settings and fonts; called once at the top of what draws."""
+    matplotlib.rcdefaults()
     sns.set_theme(context="paper", style="ticks", palette="colorblind")
     plt.rcParams |= {
         "figure.dpi": 100,
@@ -72,6 +74,7 @@ def style() -> None:
         "figure.constrained_layout.use": True,
         "axes.spines.top": False,
         "axes.spines.right": False,
+        "font.sans-serif": ["DejaVu Sans"],  # matplotlib's own, which is everywhere the same
         "font.size": 8,
         "axes.titlesize": 8,
         "axes.labelsize": 8,
