@@ -6,9 +6,12 @@ every module of `lib` that the notebook uses: a stage is stale where, and only w
 """
 
 import ast
+import os
 import sys
 from pathlib import Path
 
+for name in ("NBFORMAT_VALIDATOR", "TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR"):  # nobody's settings count
+    os.environ.pop(name, None)
 # nbformat's schema checker would build a grammar of internationalised addresses, for a second; notebooks have none
 sys.modules.setdefault("rfc3987_syntax", None)
 import nbformat  # noqa: E402

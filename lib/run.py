@@ -85,9 +85,7 @@ def check_output(output: Path, notebook: Path) -> None:
     links = [path for path in paths.RAW.iterdir() if path.is_symlink()] if paths.RAW.is_dir() else []
     for place in (paths.RAW, *links, paths.at("notebooks"), paths.at("build/notebooks")):
         if folder.is_relative_to(place.resolve()):
-            raise InputError(
-                f"{name}: {paths.shown(place)} is for what is read; choose another output, below build/, say"
-            )
+            raise InputError(f"{name}: what is below {paths.shown(place)} is read, not written; choose another output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder, prefix=f".{output.name}.").close()
@@ -96,7 +94,7 @@ def check_output(output: Path, notebook: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m lib.run", description="Run a notebook of the pipeline.")
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("-f", dest="sources", metavar="FILE[:SECTION]", action="append", default=[])

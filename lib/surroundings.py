@@ -34,9 +34,7 @@ _FIXED = {
     "SOURCE_DATE_EPOCH": "0",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
-LONGEST = 107 - len(
-    "/whereabouts-12345678/kernel-1"
-)  # characters that Linux leaves, of a socket's path, for the folder
+LONGEST = 107 - len("/whereabouts-12345678/kernel-1")  # characters of a socket's path that are left for the folder
 
 
 def variables(folder: Path) -> dict[str, str]:

@@ -1,17 +1,20 @@
 """The notebook runner, run as users and DVC run it."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import nbformat
 import psutil
 import pytest
 
-from lib import execution, notebooks, run
+from lib import execution, identity, notebooks, paths, run
 from lib.errors import InputError
+from lib.kernel_process import KernelProcess
 from lib.paths import ROOT
 
 
@@ -24,10 +27,10 @@ def notebook(folder, *cells, parameters="n = 2\nname = 'a'\nrate = 0.5"):
     return path
 
 
-def execute(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "lib.run", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+def execute(*arguments, **environment):
+    command = [sys.executable, "-m", "lib.run", *map(str, arguments)]
+    env = os.environ | environment
+    return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120, env=env)
 
 
 def test_parameters_come_from_files_and_words_and_words_win(tmp_path):
@@ -57,18 +60,76 @@ def test_unknown_parameters_and_wrong_types_are_all_named_before_anything_runs(t
     assert "n='many'" in lines[1] and "wants a int, such as 2" in lines[1]
 
 
-def test_a_notebook_knows_which_run_it_is_by_its_text_and_its_parameters(tmp_path):
-    cell = "from pathlib import Path\nfrom lib import identity\nPath(name).write_text(identity.this())"
-    path, known = notebook(tmp_path, cell), tmp_path / "known"
+@pytest.mark.parametrize(
+    "word", ["d={a: 2024-01-01}", "d={1: 2, a: 3}", "d={1: 2}", "d={a: !!set {b, c}}", "d={a: !!binary aGk=}"]
+)
+def test_a_parameter_that_json_has_not_is_one_line(word):
+    with pytest.raises(InputError) as caught:
+        run.check(run.collect([word], []), {"d": {}}, "x.ipynb")
+    (problem,) = caught.value.problems
+    assert problem.startswith("d: a parameter is made of numbers, text, lists and dictionaries")
+    run.check({"d": {"a": [1, 0.1, None, True, "é", {"b": float("nan")}]}}, {"d": {}}, "x.ipynb")
 
-    def runs(n):
-        assert execute(path, tmp_path / "out.ipynb", f"n={n}", f"name={known}").returncode == 0
-        return known.read_text(encoding="utf-8")
 
-    first = runs(3)
-    assert len(first) == 64 and runs(3) == first and runs(4) != first
-    notebook(tmp_path, f"{cell}\n1")
-    assert runs(3) != first
+def test_names_of_parameters_of_two_kinds_are_unknown_like_any_other():
+    with pytest.raises(InputError, match=r"1: unknown parameter of x\.ipynb; it has n\na: unknown"):
+        run.check({"a": 1, 1: 2}, {"n": 1}, "x.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("README.md", "give it a name that ends in .ipynb"),
+        ("build/.ipynb", "give it a name that ends in .ipynb"),
+        ("data/raw/acdc/o.ipynb", "what is below data/raw is read, not written"),
+        ("build/../data/raw/o.ipynb", "what is below data/raw is read, not written"),
+        ("notebooks/inside/03_table1.ipynb", "what is below notebooks is read, not written"),
+        ("build/notebooks/inside/o.ipynb", "what is below build/notebooks is read, not written"),
+        ("in.ipynb", "is the notebook itself"),
+        ("same.ipynb", "is the notebook itself"),
+        ("raw/o.ipynb", "raw is read, not written"),
+        ("study/1/o.ipynb", "raw/acdc is read, not written"),
+        ("to_raw/o.ipynb", "raw is read, not written"),
+        ("folder.ipynb", "there is something that is no file"),
+        ("nothing.ipynb", "there is something that is no file"),
+        ("in.ipynb/o.ipynb", r"cannot be written \((Not a directory|File exists)\)"),
+    ],
+)
+def test_what_an_executed_notebook_is_not_written_over(output, said, tmp_path, monkeypatch):
+    own = notebook(tmp_path, "1")
+    for name in ("raw", "study", "folder.ipynb"):
+        (tmp_path / name).mkdir()
+    for name, target in (("same", own), ("nothing", "/nowhere"), ("to_raw", "raw"), ("raw/acdc", tmp_path / "study")):
+        (tmp_path / f"{name}{'' if 'raw' in name else '.ipynb'}").symlink_to(target)
+    path = paths.at(output)
+    if output.split("/")[0] not in ("README.md", "build", "data", "notebooks"):
+        path = tmp_path / output
+        monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=said):
+        run.check_output(path, own)
+    assert sorted(tmp_path.rglob("*")) == before and not (ROOT / "data/raw/acdc").exists()
+
+
+def test_the_folder_of_the_output_is_made_before_anything_runs(tmp_path):
+    run.check_output(tmp_path / "a/b/out.ipynb", notebook(tmp_path, "1"))
+    assert (tmp_path / "a/b").is_dir() and not list((tmp_path / "a/b").iterdir())
+
+
+def test_a_run_is_known_by_the_text_of_its_notebook_and_by_its_parameters():
+    one = identity.of("text", {"n": 3, "m": 1})
+    assert len(one) == 64 and identity.of("text", {"m": 1, "n": 3}) == one
+    assert len({one, identity.of("text", {"n": 4, "m": 1}), identity.of("other", {"n": 3, "m": 1})}) == 3
+
+
+def test_a_notebook_knows_which_run_it_is(tmp_path):
+    path, known = (
+        notebook(tmp_path, "from lib import identity\nopen(name, 'w').write(identity.this())"),
+        tmp_path / "known",
+    )
+    assert execute(path, tmp_path / "out.ipynb", f"name={known}").returncode == 0
+    expected = identity.of(path.read_text(encoding="utf-8"), {"name": str(known)})
+    assert known.read_text(encoding="utf-8") == expected
 
 
 def test_a_run_is_the_same_bytes_twice_and_shows_progress_outside_the_notebook(tmp_path):
@@ -96,21 +157,46 @@ def test_what_is_printed_is_one_output_however_slowly_it_comes(tmp_path):
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        ("1 / 0", "ZeroDivisionError: division by zero\n"),
-        ("import os; os._exit(3)", "if memory ran out, choose a smaller batch or scale\n"),
+        ("import os; os._exit(3)", "out.ipynb: the kernel ended with exit status 3; look at the cell that ran last\n"),
+        ("raise ValueError('a\\n  b')", "out.ipynb: cell 2: ValueError: a b\n"),
         (
             "from lib.errors import InputError\nraise InputError(['a.nii.gz: truncated; get it again', 'b: too'])",
             "error: a.nii.gz: truncated; get it again\nerror: b: too\n",
         ),
     ],
-    ids=["exception", "dead kernel", "input error"],
+    ids=["dead kernel", "exception of many lines", "input error"],
 )
 def test_a_failure_ends_in_lines_without_traceback(tmp_path, cell, said):
     result = execute(notebook(tmp_path, cell), tmp_path / "out.ipynb")
     assert result.returncode == 1
-    assert said in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: ") and result.stderr.endswith(said)
+    assert result.stderr.count("\n") == max(1, said.count("error: "))
     assert (tmp_path / "out.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "errors", "said"),
+    [
+        (None, "", "the kernel does not answer"),
+        (-9, "x", "the kernel was killed (SIGKILL); if memory ran out, choose a smaller batch or scale"),
+        (-11, "", "the kernel ended by SIGSEGV; look at the cell that ran last"),
+        (-40, "", "the kernel ended by signal 40; look at the cell that ran last"),
+        (1, "Traceback\n  x\nImportError: no torch\n", "the kernel ended with exit status 1: ImportError: no torch"),
+    ],
+)
+def test_how_a_kernel_ended_is_said_as_it_was_seen(status, errors, said, tmp_path):
+    kernel = KernelProcess(tmp_path)
+    kernel.errors.write_text(errors, encoding="utf-8")
+    kernel._process = SimpleNamespace(poll=lambda: status)
+    assert kernel.ended() == said
+
+
+def test_a_kernel_that_cannot_start_says_why(tmp_path):
+    (tmp_path / "ipykernel.py").write_text("raise ImportError('of another Python')", encoding="utf-8")
+    result = execute(notebook(tmp_path, "1"), tmp_path / "out.ipynb", PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr.endswith("the kernel ended with exit status 1: ImportError: of another Python\n")
+    assert result.stderr.count("\n") == 1
 
 
 TRAINS = """
@@ -125,79 +211,163 @@ raise interruption.Interrupted("halfway")
 SLEEPS = "open(name, 'w').close()\nimport time\ntime.sleep(60)"
 
 
-@pytest.mark.parametrize(
-    ("cell", "number", "grace", "said"),
-    [
-        (TRAINS, signal.SIGTERM, 30, "put away halfway; run it again to go on"),
-        (TRAINS, signal.SIGUSR1, 30, "put away halfway; run it again to go on"),
-        (SLEEPS, signal.SIGTERM, 0.5, "stopped; run it again to go on"),
-    ],
-    ids=["training, SIGTERM", "training, SIGUSR1", "what cannot be put away"],
-)
-def test_a_run_that_is_told_to_end(tmp_path, cell, number, grace, said):
-    """Every process is signalled, as Slurm does it; the kernel lives on until its work is put away."""
-    path, out, mark = notebook(tmp_path, cell), tmp_path / "out.ipynb", tmp_path / "started"
-    words = [str(path), str(out), f"name={mark}"]
-    code = f"import sys\nfrom lib import execution, run\nexecution.GRACE = {grace}\nsys.exit(run.main({words}))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+AWAY, STOPPED = "put away halfway; run it again to go on", "stopped; run it again to go on"
+NONE, BACKGROUND = (), (signal.SIGINT, signal.SIGHUP)  # what is ignored: in a shell; under `nohup .. &`
+
+
+def started(tmp_path, cell, ignored=NONE, grace=30, patch=""):
+    """A runner that has come so far that its notebook made a file, and the processes that it started."""
+    path, mark = notebook(tmp_path, cell), tmp_path / "started"
+    words = [str(path), str(tmp_path / "out.ipynb"), f"name={mark}"]
+    code = f"""import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a shell, wherever the tests run
+for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, signal.SIG_DFL)
+for number in {[int(number) for number in ignored]}:
+    signal.signal(number, signal.SIG_IGN)
+from lib import execution, run
+execution.GRACE, mark = {grace}, {str(mark)!r}
+{patch}
+sys.exit(run.main({words}))"""
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not mark.exists():
         time.sleep(0.05)
         assert process.poll() is None
-    kernels = psutil.Process(process.pid).children(recursive=True)
+    return process, psutil.Process(process.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("cell", "number", "grace", "said", "ignored"),
+    [
+        (TRAINS, signal.SIGTERM, 30, AWAY, NONE),
+        (TRAINS, signal.SIGUSR1, 30, AWAY, BACKGROUND),
+        (SLEEPS, signal.SIGTERM, 0.5, STOPPED, NONE),
+        (SLEEPS, signal.SIGTERM, 0.5, STOPPED, BACKGROUND),
+    ],
+    ids=["training", "training, before a time limit", "what cannot be put away", "that, in the background"],
+)
+def test_a_run_that_is_told_to_end(tmp_path, cell, number, grace, said, ignored):
+    """Every process is signalled, as Slurm does it; the kernel lives on until its work is put away."""
+    process, kernels = started(tmp_path, cell, ignored, grace)
     assert kernels
     for one in (*kernels, process):
         one.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == execution.INTERRUPTED
-    assert f"{out}: {said}\n" in errors
-    assert out.exists() and not list(tmp_path.glob("*.running"))
+    assert errors == f"{tmp_path / 'out.ipynb'}: {said}\n"
+    assert (tmp_path / "out.ipynb").exists()
     assert not psutil.wait_procs(kernels, timeout=30)[1]
 
 
-def test_an_interrupt_that_is_lost_comes_again(tmp_path):
-    """Python loses one that falls into a finaliser."""
-    code = """import sys, time
-import papermill
-from lib import execution, run
-def loses(*_, **__):
-    open(sys.argv[1], "w").close()
-    try:
-        time.sleep(30)
-    except KeyboardInterrupt:
-        time.sleep(30)
-papermill.execute_notebook, execution.GRACE = loses, 0.2
-sys.exit(run.main(sys.argv[2:]))"""
-    mark, words = tmp_path / "started", [str(notebook(tmp_path, "1")), str(tmp_path / "out.ipynb")]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(mark), *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
-    while not mark.exists():
-        time.sleep(0.05)
-        assert process.poll() is None
+@pytest.mark.parametrize(
+    ("ignored", "numbers", "said"),
+    [
+        (NONE, [signal.SIGINT], STOPPED),
+        (NONE, [signal.SIGHUP], AWAY),
+        (BACKGROUND, [signal.SIGINT, signal.SIGHUP, signal.SIGTERM], AWAY),
+    ],
+    ids=["Ctrl-C", "the terminal is closed", "Ctrl-C and a closed terminal are ignored, SIGTERM is not"],
+)
+def test_what_a_terminal_says_ends_a_run_unless_that_is_ignored(tmp_path, ignored, numbers, said):
+    process, kernels = started(tmp_path, TRAINS, ignored)
+    for number in numbers:
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == execution.INTERRUPTED and errors == f"{tmp_path / 'out.ipynb'}: {said}\n"
+    assert not psutil.wait_procs(kernels, timeout=30)[1]
+
+
+def test_a_kernel_that_starts_after_its_run_was_stopped_is_stopped_too(tmp_path):
+    late = """from lib.kernel_process import KernelProcess
+start = KernelProcess.start
+def late(self, environment):
+    open(mark, "w").close()
+    while not self.stopped:
+        time.sleep(0.01)
+    start(self, environment)
+KernelProcess.start = late"""
+    process, _ = started(tmp_path, SLEEPS, grace=0, patch=late)
     process.terminate()
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == execution.INTERRUPTED and "stopped; run it again to go on" in errors
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == execution.INTERRUPTED and STOPPED in errors
 
 
-def test_a_running_kernel_listens_on_no_port(tmp_path):
-    """Others may share the node."""
-    cell = "import psutil\nheld = psutil.Process().net_connections('inet')\nassert not held, held"
+def test_the_kernel_of_a_run_that_is_killed_ends(tmp_path):
+    process, kernels = started(tmp_path, SLEEPS)
+    process.kill()
+    process.communicate()
+    assert kernels and not psutil.wait_procs(kernels, timeout=30)[1]
+
+
+def test_progress_is_read_on_where_nobody_sees_it(tmp_path):
+    """More of it than a pipe holds: the kernel would wait for ever."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    error = os.dup(2)
+    os.dup2(writer, 2)
+    try:
+        with execution.progress_shown(tmp_path / "progress"), open(tmp_path / "progress", "wb") as bar:
+            bar.write(b"x" * 300_000)
+    finally:
+        os.dup2(error, 2)
+        os.close(error)
+        os.close(writer)
+
+
+def test_a_running_kernel_listens_on_no_port_and_has_no_sockets_in_the_repository(tmp_path):
+    """Others may share the node; and a run that is killed would leave them there."""
+    cell = """import psutil
+from pathlib import Path
+held = psutil.Process().net_connections('inet')
+assert not held, held
+assert not list(Path().glob('kernel-*'))"""
     assert execute(notebook(tmp_path, cell), tmp_path / "out.ipynb").returncode == 0
 
 
-def test_a_running_kernel_has_no_sockets_in_the_repository(tmp_path):
-    """A run that is killed would leave them there."""
-    cell = "from pathlib import Path\nassert not list(Path().glob('kernel-*'))"
-    assert execute(notebook(tmp_path, cell), tmp_path / "out.ipynb").returncode == 0
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such notebook; see notebooks/"),
+        ("folder", "a folder, not a notebook"),
+        ("pipe", "no file, not a notebook"),
+        (b"", "not a readable notebook"),
+        (b"{", "not a readable notebook"),
+        (b"[]", "not a readable notebook"),
+        (b"\xff\xfe", "not a readable notebook"),
+        (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "missing an expected key: cells"),
+        (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [1]}', "not a readable notebook"),
+    ],
+)
+def test_what_is_no_notebook_is_one_line(content, said, tmp_path):
+    path = tmp_path / "x.ipynb"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        (os.mkfifo if content == "pipe" else os.mkdir)(path)
+    with pytest.raises(InputError, match=said) as caught:
+        notebooks.read(path)
+    assert "\n" not in str(caught.value)
 
 
-def test_a_missing_or_broken_notebook_is_one_line(tmp_path):
-    assert "no such notebook" in execute(tmp_path / "no.ipynb", tmp_path / "out.ipynb").stderr
-    (tmp_path / "bad.ipynb").write_text("{", encoding="utf-8")
-    result = execute(tmp_path / "bad.ipynb", tmp_path / "out.ipynb")
-    assert result.returncode == 1 and "not a readable notebook" in result.stderr and "Traceback" not in result.stderr
+def test_a_notebook_with_a_byte_order_mark_is_one(tmp_path):
+    path = notebook(tmp_path, "1")
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert len(notebooks.read(path).cells) == 2
+
+
+def test_stripping_goes_on_past_what_is_no_notebook_and_names_it(tmp_path):
+    (tmp_path / "notebooks/.virtual_documents").mkdir(parents=True)
+    for name in ("a.ipynb", "z.ipynb"):
+        notebook(tmp_path, "from lib import paths").rename(tmp_path / "notebooks" / name)
+    notebook(tmp_path, "%matplotlib inline").rename(tmp_path / "notebooks/magic.ipynb")
+    for name in ("empty.ipynb", ".virtual_documents/a.ipynb"):
+        (tmp_path / "notebooks" / name).touch()
+    with pytest.raises(InputError) as caught:
+        notebooks.strip_all(tmp_path)
+    empty, magic = caught.value.problems
+    assert "empty.ipynb: not a readable notebook" in empty and "magic.ipynb: its code is not Python" in magic
+    assert sorted(path.name for path in (tmp_path / "build/notebooks").iterdir()) == ["a.ipynb", "z.ipynb"]
 
 
 @pytest.mark.parametrize(
@@ -206,6 +376,8 @@ def test_a_missing_or_broken_notebook_is_one_line(tmp_path):
         ([], "0 cells are tagged 'parameters'; tag exactly one"),
         (["a = 1", "b = 2"], "2 cells are tagged"),
         (["a = 1\nb = a + 1"], "line 2: write `name = literal`"),
+        (["a = {[]: 1}"], "line 1: write `name = literal`"),
+        (["a = '\0'"], "parameters cell is not Python"),
     ],
 )
 def test_the_parameters_cell_is_one_of_literals(cells, said):
