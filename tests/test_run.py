@@ -123,10 +123,8 @@ def test_a_run_is_known_by_the_text_of_its_notebook_and_by_its_parameters():
 
 
 def test_a_notebook_knows_which_run_it_is(tmp_path):
-    path, known = (
-        notebook(tmp_path, "from lib import identity\nopen(name, 'w').write(identity.this())"),
-        tmp_path / "known",
-    )
+    known = tmp_path / "known"
+    path = notebook(tmp_path, "from lib import identity\nopen(name, 'w').write(identity.this())")
     assert execute(path, tmp_path / "out.ipynb", f"name={known}").returncode == 0
     expected = identity.of(path.read_text(encoding="utf-8"), {"name": str(known)})
     assert known.read_text(encoding="utf-8") == expected

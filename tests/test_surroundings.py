@@ -101,6 +101,5 @@ def test_figures_start_from_the_defaults_and_a_font_that_is_everywhere():
         matplotlib.rcParams |= {"font.family": "serif", "image.cmap": "jet", "mathtext.fontset": "cm"}
         plotting.style()
         assert dict(matplotlib.rcParams) == plain
-        assert font_manager.findfont(font_manager.FontProperties(family="sans-serif")).startswith(
-            matplotlib.get_data_path()
-        )
+        found = font_manager.findfont(font_manager.FontProperties(family=["sans-serif"]))
+        assert found.startswith(matplotlib.get_data_path())
