@@ -53,12 +53,12 @@ def check(values: dict, defaults: dict, notebook: str) -> None:
         for key in sorted(values.keys() - defaults.keys(), key=str)
     ]
     for key in sorted(values.keys() & defaults.keys()):
-        if not params.same_kind(values[key], defaults[key]):
-            kind = type(defaults[key]).__name__
-            problems.append(f"{key}={values[key]!r}: {notebook} wants a {kind}, such as {defaults[key]!r}")
-        elif not _is_json(values[key]):
+        if not _is_json(values[key]):
             allowed = "numbers, text, lists and dictionaries whose keys are text"
             problems.append(f"{key}: a parameter is made of {allowed}; quote what is none of these")
+        elif not params.same_kind(values[key], defaults[key]):
+            kind = type(defaults[key]).__name__
+            problems.append(f"{key}={values[key]!r}: {notebook} wants a {kind}, such as {defaults[key]!r}")
     raise_all(problems)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,7 +62,15 @@ def test_unknown_parameters_and_wrong_types_are_all_named_before_anything_runs(t
 
 
 @pytest.mark.parametrize(
-    "word", ["d={a: 2024-01-01}", "d={1: 2, a: 3}", "d={1: 2}", "d={a: !!set {b, c}}", "d={a: !!binary aGk=}"]
+    "word",
+    [
+        "d={a: 2024-01-01}",
+        "d={1: 2, a: 3}",
+        "d={1: 2}",
+        "d={a: !!set {b, c}}",
+        "d={a: !!binary aGk=}",
+        "d=0x" + "f" * 4000,
+    ],
 )
 def test_a_parameter_that_json_has_not_is_one_line(word):
     with pytest.raises(InputError) as caught:
@@ -292,10 +301,12 @@ KernelProcess.start = late"""
 
 
 def test_the_kernel_of_a_run_that_is_killed_ends(tmp_path):
-    process, kernels = started(tmp_path, SLEEPS)
+    process, (kernel,) = started(tmp_path, SLEEPS)
+    left = kernel.environ()["TMPDIR"]
     process.kill()
     process.communicate()
-    assert kernels and not psutil.wait_procs(kernels, timeout=30)[1]
+    assert not psutil.wait_procs([kernel], timeout=30)[1]
+    shutil.rmtree(left)
 
 
 def test_progress_is_read_on_where_nobody_sees_it(tmp_path):
