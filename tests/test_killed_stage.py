@@ -25,6 +25,12 @@ CHECKPOINTS = paths.at("build/checkpoints")
 TRAIN = ["-f", "params/demo.yaml:inside_train_clevr_seg", "method=inside", "seed=[1, 2]"]
 
 
+@pytest.fixture(autouse=True)
+def left(tmp_path, monkeypatch):
+    """What a run that is killed leaves among the temporary files goes with the test's own."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
 def command(notebook, folder, *words):
     return [sys.executable, "-m", "lib.run", f"notebooks/{notebook}.ipynb", str(folder / "notebook.ipynb"), *words]
 
