@@ -50,8 +50,11 @@ def check(path: Path, limit: Limit) -> int:
     Raises:
         InputError: no such file, no regular file, or too large.
     """
-    with _reading(path):
-        return _checked(os.stat(path), path, limit)
+    try:
+        with _reading(path):
+            return _checked(os.stat(path), path, limit)
+    except ValueError as fault:  # a zero byte, or half a character
+        raise InputError(f"{paths.shown(path)}: no name of a file ({fault}); correct it") from None
 
 
 @contextmanager
@@ -104,12 +107,11 @@ def _checked(status: os.stat_result, path: Path, limit: Limit) -> int:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    """What the system says becomes an `InputError`; what a decoder says, which has no number, is left alone."""
     try:
         yield
     except OSError as fault:
-        why = fault.strerror or type(fault).__name__
-        raise InputError(f"{paths.shown(path)}: cannot be read ({why}); mend that, or replace it") from None
-    except ValueError as fault:  # a name with a zero byte, or with half a character
-        if os.path.exists(path):
+        if fault.errno is None:
             raise
-        raise InputError(f"{paths.shown(path)}: no name of a file ({fault}); correct it") from None
+        text = f"cannot be read ({os.strerror(fault.errno)}); mend that, or replace it"
+        raise InputError(f"{paths.shown(path)}: {text}") from None
