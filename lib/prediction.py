@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from lib import paths, weights
-from lib.data import acdc, layouts, mmwhs, studies, volumes
+from lib import paths, schema, weights
+from lib.data import acdc, mmwhs, studies, volumes
 from lib.data.examples import PHASES, Examples, normalise
 from lib.data.layouts import Loaded, Volume
 from lib.data.scan import Scan, isotropic, turned
-from lib.errors import InputError
+from lib.errors import InputError, raise_all
 from lib.inference import masks
 from lib.methods import parts
 from lib.models.arms import acdc_network
@@ -35,19 +35,18 @@ class Predictor:
         path: written by a training notebook of the compendium.
 
     Raises:
-        InputError: damaged weights, those of a network that does not segment NIfTI volumes, or of another version.
+        InputError: damaged weights, those of a network that does not segment NIfTI volumes, or of another version, and
+            whatever they say that no network here could be built from or told.
     """
 
     def __init__(self, path: Path):
-        self.use = weights.used(path)
+        facts, self.use = weights.said(path)
         if not self.use:
             given = "networks trained on hearts or on 3D scans do"
             raise InputError(f"{paths.shown(path)}: its network does not segment NIfTI volumes; {given}")
+        remedy = "give weights that this version of the compendium trained"
+        raise_all([f"{paths.shown(path)}: {fault}; {remedy}" for fault in schema.faults(facts, self.use)])
         self.input: dict = self.use["input"]
-        for kind, name, known in (("network", self.use["network"], NETWORKS), ("layout", self.layout, layouts.LAYOUTS)):
-            if name not in known:
-                problem = f"its {kind} {name!r} is not known here; use the version of this compendium that trained it"
-                raise InputError(f"{paths.shown(path)}: {problem}")
         self.model, self.facts = weights.read(path, NETWORKS[self.use["network"]])
         self.structures: list[str] = self.use["structures"]
         self._study = self._prepared = None  # of the frame before, often that of the next one too
