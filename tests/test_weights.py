@@ -100,7 +100,9 @@ def test_damaged_weights(damage, path):
     with pytest.raises(InputError) as error:
         weights.read(path, clevr_network)
     (problem,) = error.value.problems
-    assert problem.startswith((f"{path}: unreadable weights (", f"{path}: no safetensors, or one with a header of more"))
+    assert problem.startswith(
+        (f"{path}: unreadable weights (", f"{path}: no safetensors, or one with a header of more")
+    )
     assert problem.endswith("; give a .safetensors file as a training here wrote it")
     assert "\n" not in problem
 
