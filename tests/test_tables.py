@@ -85,3 +85,56 @@ def test_comparisons_are_set_in_maths_in_latex(tmp_path):
     tex = (tmp_path / "t.tex").read_text(encoding="utf-8")
     assert "a - b $>$ 5" in tex and r"1 $\pm$ 2" in tex and r"p $\leq$ 0.01" in tex
     assert "p <= 0.01" in (tmp_path / "t.md").read_text(encoding="utf-8")
+
+
+# -------------------------------------------------------------------------------------------------- names are only data
+
+MEANT = {  # name -> as Markdown, where it is escaped; as CSV; as LaTeX, where it is of interest
+    "<img src=x onerror=alert(1)>|b\nc": (
+        r"&lt;img src=x onerror=alert(1)>\|b c",
+        r"<img src=x onerror=alert(1)>|b c",
+        r"$<$img src=x onerror=alert(1)$>$\textbar b c",
+    ),
+    "=HYPERLINK(1)": ("=HYPERLINK(1)", "'=HYPERLINK(1)", "=HYPERLINK(1)"),
+    "-2+3+cmd|x": (r"-2+3+cmd\|x", "'-2+3+cmd|x", r"-2+3+cmd\textbar x"),
+    "@a": ("@a", "'@a", "@a"),
+    "＝1": ("＝1", "'＝1", "＝1"),
+    "-0.05": ("-0.05", "-0.05", "-0.05"),
+    "-3.3 ± 42.6": ("-3.3 ± 42.6", "-3.3 ± 42.6", r"-3.3 $\pm$ 42.6"),
+    "-": ("-", "-", "-"),
+    r"\input{/etc/passwd}": (r"\\input{/etc/passwd}", r"\input{/etc/passwd}", r"\textbackslash input\{/etc/passwd\}"),
+    "$x$^2~_a_ *b* `c`": (
+        r"\$x\$^2\~\_a\_ \*b\* \`c\`",
+        "$x$^2~_a_ *b* `c`",
+        r"\$x\$\textasciicircum 2\textasciitilde \_a\_ *b* `c`",
+    ),
+    "[a](javascript:b) ~~c~~": (r"[a]\(javascript:b) \~\~c\~\~", "[a](javascript:b) ~~c~~", None),
+    "[mm] <= 5 & more_or_less; a * b": (None, "[mm] <= 5 & more_or_less; a * b", None),
+    "&lt;b&gt; &#60;": ("&amp;lt;b&amp;gt; &amp;#60;", "&lt;b&gt; &#60;", r"\&lt;b\&gt; \&\#60;"),
+    "a\x1b[31m\u202eb\udcff": (r"a\\x1b[31m\\u202eb\\udcff", r"a\x1b[31m\u202eb\udcff", None),
+}
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_names_from_data_are_printed_and_not_obeyed(name, tmp_path):
+    markdown, csv, latex = MEANT[name]
+    table = pd.DataFrame({"Plane": [name], name: ["1"]})
+    tables.write(table, tmp_path, "t", f"T {name}", tables.Origin("demo", f"D {name}"), f"N {name}")
+    md, tex = ((tmp_path / f"t.{ending}").read_text(encoding="utf-8") for ending in ("md", "tex"))
+    read = pd.read_csv(tmp_path / "t.csv", dtype=str)
+    markdown = markdown or name
+    title, origin, cells, notes = md.removesuffix("\n").split("\n\n")
+    assert (title, notes) == (f"**T {markdown}**", f"N {markdown}")
+    assert origin == f"*demo scale; D {markdown}*"
+    header, _, row = ([cell.strip() for cell in line[1:-1].split(" | ")] for line in cells.splitlines())
+    assert header == ["Plane", markdown] and row == [markdown, "1"]
+    assert read.columns[1] == csv and read.Plane[0] == csv and read.data[0] == f"D {csv}".replace("'", "")
+    if latex:
+        assert f"{latex} & 1 \\\\" in tex and f"Plane & {latex} \\\\" in tex
+        assert f"\\caption{{T {latex}. demo scale; D {latex}. N {latex}}}" in tex
+
+
+def test_a_row_of_latex_does_not_begin_with_an_option(tmp_path):
+    tables.write(pd.DataFrame({"A": ["[1cm]", "*"], "B": ["", ""]}), tmp_path, "a b{", "T", ORIGIN)
+    tex = (tmp_path / "a b{.tex").read_text(encoding="utf-8")
+    assert "\n{[}1cm] & " in tex and "\n{*} & " in tex and r"\label{tab:a-b-}" in tex
