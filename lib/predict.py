@@ -68,7 +68,7 @@ def predict(weights: Path, source: Path, output: Path, replace: bool = False) ->
     for volume in bar(found, desc="check", unit="volume"):
         try:
             with _memory(volume.image):
-                layouts.load(volume, predictor.layout, predictor.structures)
+                predictor.check(volume, layouts.load(volume, predictor.layout, predictor.structures))
         except InputError as error:
             problems += error.problems
         if predictor.given == "phase" and volume.phase is None:
