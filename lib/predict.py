@@ -224,7 +224,8 @@ def contact_sheet(tiles: list, predictor: Predictor, total: int) -> bytes:
     columns, structures = min(8, len(tiles)), tuple(predictor.structures)
     lines, pair = -(-len(tiles) // columns), 2 if any(one[3] is not None for one in tiles) else 1
     height = 1.2 * min(TALLEST, max(image.shape[0] / image.shape[1] for _, image, _, _ in tiles)) + 0.15
-    inches = (1.2 * columns + 0.6, height * lines * pair + 0.8)
+    legend = 0.2 * -(-len(structures) // 4)
+    inches = (1.2 * columns + 0.6, height * lines * pair + 0.6 + legend)
     figure, axes = plt.subplots(lines * pair, columns, figsize=inches, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
