@@ -527,7 +527,7 @@ def test_a_picture_that_fails_costs_no_segmentation(fault, hearts, tmp_path, cap
 def test_slices_of_any_shape_fit_the_sheet(tmp_path, monkeypatch):
     network, facts, how = NETWORKS["baseline"]
     predictor = Predictor(trained(tmp_path, network, facts, acdc_input(), **how))
-    for shape, count in (((2000, 1), 3), ((1, 2000), 3), ((9, 9), 255)):
+    for shape, count in (((2000, 1), 60), ((1, 2000), 3)):
         predictor.structures = [f"structure {number}" for number in range(count)]
         assert predict_module.contact_sheet([("a", np.zeros(shape), np.zeros(shape), None)], predictor, 1)
 
