@@ -22,7 +22,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from lib import files, paths, plotting, tables
+from lib import files, paths, plotting, streams, tables
 from lib.data import layouts
 from lib.data.layouts import Loaded, Volume
 from lib.data.scan import axial
@@ -274,4 +274,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    streams.outlast()
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of structures may be in another script than the locale's
     sys.exit(main(sys.argv[1:]))
