@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from lib import files, identity, paths
+from lib.errors import InputError
 from lib.files import sha256
 
 
@@ -41,11 +42,19 @@ class Checkpoint:
         files.write_bytes(self.path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
     def load(self) -> dict | None:
-        """The newest state that is whole, or None; a damaged file is reported by a warning and removed."""
+        """The newest state that is whole, or None; a damaged file is reported by a warning and removed.
+
+        Raises:
+            InputError: one that the system does not let us read.
+        """
         for path in (self.path, self.previous):
             if not path.exists():
                 continue
-            digest, _, content = path.read_bytes().partition(b"\n")
+            try:
+                digest, _, content = path.read_bytes().partition(b"\n")
+            except OSError as error:  # it may be whole, so it is neither passed over nor removed
+                problem = f"cannot be read ({error.strerror}); mend that, or remove it to begin anew"
+                raise InputError(f"{paths.shown(path)}: {problem}") from None
             if hashlib.sha256(content).hexdigest().encode() == digest:
                 with suppress(Exception):  # torch's, of what is not ours: it loads tensors and plain values only
                     return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")

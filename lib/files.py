@@ -1,12 +1,17 @@
-"""Files and folders that are either whole or absent."""
+"""Files and folders that are either whole or absent, and open to whom the umask says.
+
+What takes another's place is as open as that was, as if it had been written into; what is new, as the umask, or the
+folder's own rules (its default ACL, its group), would have it.
+"""
 
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib import paths
@@ -32,18 +37,27 @@ def unwritable(path: Path, error: OSError) -> InputError:
     return InputError(f"{paths.shown(path)}: {problem}; what was there is left; mend that and run again")
 
 
+def _hidden(path: Path) -> Path:
+    """A name beside `path` that nothing has; never too long, however long the name of `path` is."""
+    return path.with_name(f".{path.name[:20]}.{secrets.token_hex(8)}")
+
+
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = _hidden(path)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # less what the umask takes
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        with suppress(FileNotFoundError):
+            before = os.lstat(path).st_mode
+            if stat.S_ISREG(before):
+                os.chmod(temporary, before & 0o777)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -54,15 +68,19 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: as `write_bytes`, or something is at `path` that is no empty folder; it is left as it was.
     """
+    hidden = _hidden(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        hidden.mkdir()
     except OSError as error:
         raise unwritable(path, error) from None
     try:
+        if path.is_dir():
+            with suppress(OSError):  # whoever is in that group may give files to it
+                os.chown(hidden, -1, path.stat().st_gid)
+            shutil.copystat(path, hidden)  # before anything is in it
         yield hidden
         try:
-            os.chmod(hidden, 0o755)
             os.replace(hidden, path)
         except OSError as error:
             raise unwritable(path, error) from None

@@ -5,7 +5,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from lib import plotting
@@ -40,5 +40,4 @@ def attention_bar(figure: plt.Figure, shown: ScalarMappable, axes: np.ndarray, l
 
 def legend(figure: plt.Figure, colours: dict[str, tuple]) -> None:
     """Name colours, above a figure."""
-    patches = [Patch(color=colour, label=name) for name, colour in colours.items()]
-    figure.legend(handles=patches, loc="outside upper center", ncols=len(patches), frameon=False, fontsize=7)
+    plotting.colour_legend(figure, colours, loc="outside upper center", ncols=len(colours), fontsize=7)

@@ -1,5 +1,6 @@
 """Where things are, from the root of the repository, whatever the working directory."""
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,3 +16,10 @@ def shown(path: str | Path) -> str:
     """`path` as it is printed: from the root where it lies below it, so that no output names a machine."""
     path = Path(path)
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()
+
+
+def is_raw(path: str | Path) -> bool:
+    """Whether `path`, its links followed, lies below data/raw or a folder linked there, where nothing is written."""
+    real = Path(os.path.realpath(path))
+    linked = RAW.iterdir() if RAW.is_dir() else ()
+    return any(real.is_relative_to(os.path.realpath(one)) for one in (RAW, *linked))

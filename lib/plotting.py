@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.colors import ListedColormap
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -17,6 +18,7 @@ from PIL import Image
 
 from lib import files
 from lib.data.cardiac import STRUCTURES
+from lib.errors import printable
 from lib.methods import METHOD_NAMES, POSITION_ARMS, POSITION_NAMES
 from lib.tables import Origin
 
@@ -83,12 +85,33 @@ def style() -> None:
     }
 
 
-def save(figure: plt.Figure, folder: Path, name: str, origin: Origin) -> None:
-    """Write `figure` as `folder/name.png` with where it came from printed below it."""
-    figure.supxlabel(str(origin), fontsize=6, color="0.35")
+def literal(text: str, most: int = 60) -> str:
+    """`text` as matplotlib is given it to print what is written: whatever comes from data, names above all.
+
+    No mathematics between dollar signs; what cannot be seen, or has no sign in the font, as Python's escapes; of lines
+    of more than `most` characters the middle left out.
+    """
+    font, lines = get_font(findfont(FontProperties())), []
+    for line in text.split("\n"):
+        seen = printable(line)
+        seen = "".join(c if font.get_char_index(ord(c)) else c.encode("unicode_escape").decode() for c in seen)
+        if len(seen) > most:
+            seen = f"{seen[: most // 2]}…{seen[len(seen) - (most - most // 2 - 1) :]}"
+        lines.append(seen.replace("$", r"\$"))
+    return "\n".join(lines)
+
+
+def png(figure: plt.Figure) -> bytes:
+    """`figure` as a picture, the same bytes each time."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
-    files.write_bytes(Path(folder) / f"{name}.png", buffer.getvalue())
+    return buffer.getvalue()
+
+
+def save(figure: plt.Figure, folder: Path, name: str, origin: Origin) -> None:
+    """Write `figure` as `folder/name.png` with where it came from printed below it."""
+    figure.supxlabel(literal(str(origin), 300), fontsize=6, color="0.35")
+    files.write_bytes(Path(folder) / f"{name}.png", png(figure))
 
 
 def save_gif(frames: list[plt.Figure], folder: Path, name: str, seconds: float) -> None:
@@ -104,9 +127,9 @@ def save_gif(frames: list[plt.Figure], folder: Path, name: str, seconds: float) 
 
 
 def show(ax: plt.Axes, image: np.ndarray, title: str = "", **options) -> AxesImage:
-    """An image without ticks; grey from 0 to 1 unless told otherwise."""
+    """An image without ticks; grey from 0 to 1 unless told otherwise; its title as `literal`."""
     shown = ax.imshow(image, **({"cmap": "gray", "vmin": 0, "vmax": 1} | options))
-    ax.set(xticks=[], yticks=[], title=title)
+    ax.set(xticks=[], yticks=[], title=literal(title))
     sns.despine(ax=ax, left=True, bottom=True)
     return shown
 
@@ -135,16 +158,21 @@ def overlay(
     ax.imshow(shown, cmap=colours, vmin=1, vmax=len(structures), alpha=0.55)
 
 
+def colour_legend(figure, colours: dict[str, tuple], **place) -> None:
+    """Name colours, outside a figure or subfigure; `place`: of the legend."""
+    patches = [Patch(color=colour, label=literal(name)) for name, colour in colours.items()]
+    figure.legend(handles=patches, frameon=False, **place)
+
+
 def structure_legend(figure, structures: tuple[str, ...] = STRUCTURES) -> None:
     """Name the colours of the structures, below a figure or subfigure."""
-    patches = [Patch(color=colour, label=name) for name, colour in structure_colours(structures).items()]
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 4), frameon=False)
+    colour_legend(figure, structure_colours(structures), loc="outside lower center", ncols=min(len(structures), 4))
 
 
 def row_labels(axes: np.ndarray, names: list[str]) -> None:
-    """Name the rows of a grid of images, left of the first column."""
+    """Name the rows of a grid of images, left of the first column; as `literal`."""
     for ax, name in zip(axes, names, strict=True):
-        ax.set_ylabel(name, rotation=0, ha="right", va="center")
+        ax.set_ylabel(literal(name, 40), rotation=0, ha="right", va="center")
 
 
 def line(arm: str) -> dict:

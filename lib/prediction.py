@@ -1,6 +1,7 @@
 """What a trained network says of a volume from a file, on the file's own grid."""
 
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import nibabel as nib
@@ -9,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from lib import paths, weights
-from lib.data import acdc, layouts, mmwhs, studies, volumes
+from lib import paths, schema, weights
+from lib.data import acdc, limits, mmwhs, studies, volumes
 from lib.data.examples import PHASES, Examples, normalise
 from lib.data.layouts import Loaded, Volume
 from lib.data.scan import Scan, isotropic, turned
-from lib.errors import InputError
+from lib.errors import InputError, raise_all
 from lib.inference import masks
 from lib.methods import parts
 from lib.models.arms import acdc_network
@@ -35,19 +36,18 @@ class Predictor:
         path: written by a training notebook of the compendium.
 
     Raises:
-        InputError: damaged weights, those of a network that does not segment NIfTI volumes, or of another version.
+        InputError: damaged weights, those of a network that does not segment NIfTI volumes, or of another version, and
+            whatever they say that no network here could be built from or told.
     """
 
     def __init__(self, path: Path):
-        self.use = weights.used(path)
+        facts, self.use = weights.said(path)
         if not self.use:
             given = "networks trained on hearts or on 3D scans do"
             raise InputError(f"{paths.shown(path)}: its network does not segment NIfTI volumes; {given}")
+        remedy = "give weights that this version of the compendium trained"
+        raise_all([f"{paths.shown(path)}: {fault}; {remedy}" for fault in schema.faults(facts, self.use)])
         self.input: dict = self.use["input"]
-        for kind, name, known in (("network", self.use["network"], NETWORKS), ("layout", self.layout, layouts.LAYOUTS)):
-            if name not in known:
-                problem = f"its {kind} {name!r} is not known here; use the version of this compendium that trained it"
-                raise InputError(f"{paths.shown(path)}: {problem}")
         self.model, self.facts = weights.read(path, NETWORKS[self.use["network"]])
         self.structures: list[str] = self.use["structures"]
         self._study = self._prepared = None  # of the frame before, often that of the next one too
@@ -72,6 +72,20 @@ class Predictor:
         shown = mmwhs.display(nib.apply_orientation(loaded.nifti.array, loaded.axes))
         across, along, _ = loaded.nifti.spacing[np.argsort(loaded.axes[:, 0])]
         return _stored(mmwhs.display(self._slices(shown, (along, across), None)), loaded.axes)
+
+    def check(self, volume: Volume, loaded: Loaded) -> None:
+        """InputError if the volume would be larger than volumes may be, once it is on the network's grid."""
+        if self.input.get("resize"):
+            return
+        target, axes = self.input["spacing"], range(3) if loaded.axes is None else loaded.axes[:, 0]
+        between = None if self.layout == "decathlon" else 2  # along that axis slices are left alone
+        grid = zip(loaded.nifti.array.shape, loaded.nifti.spacing, axes, strict=True)
+        voxels = [max(1.0, n if axis == between else n * step / target) for n, step, axis in grid]
+        if not prod(voxels) <= limits.GRID_VOXELS:
+            becomes = (
+                f"{' x '.join(f'{n:.3g}' for n in voxels)} voxels of {target:g} mm, more than {limits.GRID_VOXELS:,}"
+            )
+            raise InputError(f"{paths.shown(volume.image)}: would be {becomes} for this network; is its spacing right?")
 
     def _scan(self, volume: Volume, loaded: Loaded) -> np.ndarray:
         """By a 3D network, see `lib.inference`; where it is asked for each structure alone, the first one wins."""
@@ -147,16 +161,18 @@ def on_grid(logits: Tensor, resized: tuple[int, int], shape: tuple[int, int]) ->
     Returns:
         (H, W, D) uint8.
     """
-    probabilities = logits.softmax(1)
-    depth, classes, side, _ = probabilities.shape
-    whole = torch.zeros(depth, classes, *resized)
-    whole[:, 0] = 1
+    side = logits.shape[-1]
     source, target = [], []
     for length in resized:
         shift = side // 2 - length // 2  # as in `volumes.centre_crop_or_pad`
         first, last = max(0, -shift), min(length, side - shift)
         source.append(slice(first + shift, last + shift))
         target.append(slice(first, last))
-    whole[:, :, target[0], target[1]] = probabilities[:, :, source[0], source[1]]
-    back = interpolate(whole, shape, mode="bilinear", align_corners=False)
-    return np.ascontiguousarray(back.argmax(1).byte().numpy().transpose(1, 2, 0))
+    labels = []
+    for probabilities in logits.softmax(1):  # slice by slice, since all classes on a fine grid take much memory
+        whole = torch.zeros(len(probabilities), *resized)  # (C, H', W')
+        whole[0] = 1
+        whole[:, target[0], target[1]] = probabilities[:, source[0], source[1]]
+        back = interpolate(whole[None], shape, mode="bilinear", align_corners=False)[0]  # (C, H, W)
+        labels.append(back.argmax(0).byte())
+    return torch.stack(labels, -1).numpy()

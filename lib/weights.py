@@ -2,7 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import numbers
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +15,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from lib import files, paths
+from lib.data import limits
 from lib.errors import InputError
 from lib.training import device, keep_freed_memory
+
+LARGEST = 4096  # number among the facts of a network: larger ones would take for ever to build, even without weights
+HEADER = 2**22  # bytes that safetensors' header may have; 60 kB here
+PICKLES = (b"PK\x03\x04", b"\x80")  # how torch.save's files begin, today's and those of old
+DTYPES = {"F32": torch.float32, "I64": torch.int64}  # the others are in no network here
 
 
 def use(network: str, data: dict, **how) -> dict:
@@ -58,26 +67,84 @@ def write_curve(path: Path, curve: pd.DataFrame) -> None:
 def read(path: Path, network: Callable[..., nn.Module]) -> tuple[nn.Module, dict]:
     """The network in the file at `path`, built by `network(**facts)`, on the device and in evaluation mode; its facts.
 
+    No memory is taken for tensors before their shapes are found to be those of the network.
+
     Raises:
         InputError: there is no such file, it is damaged, or its tensors are not those of the network.
     """
-    tensors, said = _whole(path)
-    try:
-        with torch.device("meta"):  # shapes alone: facts may ask for more than there is memory
-            expected = _shapes(network(**said["facts"]).state_dict())
-    except Exception as fault:  # whatever a network says of facts that are not its own
-        why = str(fault).partition("\n")[0]
-        raise InputError(f"{paths.shown(path)}: weights of another network ({why}); {_remedy(path)}") from None
-    if _shapes(tensors) != expected:
-        raise InputError(f"{paths.shown(path)}: weights of another network; {_remedy(path)}")
+    with _opened(path) as (file, said, digest):
+        other = f"{paths.shown(path)}: weights of another network"
+        try:
+            if large := [name for name, value in said["facts"].items() if not _in_range(value)]:
+                raise ValueError(f"{', '.join(large)} beyond {LARGEST}")
+            with torch.device("meta"):  # shapes alone
+                expected = network(**said["facts"]).state_dict()
+        except Exception as fault:  # whatever a network says of facts that are not its own
+            why = str(fault).partition("\n")[0]
+            raise InputError(f"{other} ({why}); {_remedy(path)}") from None
+        if _shapes(file) != {name: (list(tensor.shape), tensor.dtype) for name, tensor in expected.items()}:
+            raise InputError(f"{other}; {_remedy(path)}")
+        tensors = {name: file.get_tensor(name) for name in expected}
+    if _digest(tensors, said) != digest:
+        raise InputError(f"{paths.shown(path)}: damaged, its sha256 is another; {_remedy(path)}")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise InputError(f"{paths.shown(path)}: has NaN or infinite weights; {_remedy(path)}")
     keep_freed_memory()
     model = network(**said["facts"])
     model.load_state_dict(tensors)
     return model.to(device()).eval(), said["facts"]
 
 
-def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
+def said(path: Path) -> tuple[dict, dict]:
+    """The facts and the use that `write` was given, unchecked; InputError as from `read`, but for the tensors."""
+    with _opened(path) as (_, found, _):
+        return found["facts"], found["use"]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[safe_open, dict, str]]:
+    """The file, what it says, and the sha256 that it claims; its tensors are not read."""
+    name = paths.shown(path)
+    if not os.path.exists(path):
+        raise InputError(f"{name}: no such file; {_remedy(path)}")
+    try:
+        with limits.opened(path, limits.WEIGHTS) as content:
+            begins = content.read(8)  # with the length of the header
+    except InputError as error:  # whoever gives a folder, say, is not to remove it
+        raise InputError(f"{error.problems[0].rpartition('; ')[0]}; {_remedy(path)}") from None
+    if int.from_bytes(begins, "little") > HEADER:
+        kind = f"no safetensors, or one with a header of more than {HEADER:,} bytes"
+        if begins.startswith(PICKLES):
+            kind = "a pickle, which could run commands and is never opened"
+        raise InputError(f"{name}: {kind}; {_remedy(path)}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = (file.metadata() or {}).get("about")
+            if about is None:
+                raise InputError(f"{name}: another program's weights, which do not name their network; {_remedy(path)}")
+            found = json.loads(about, parse_constant=_refuse)
+            digest = found.pop("sha256")
+            if found.keys() != {"facts", "use"} or not all(type(part) is dict for part in found.values()):
+                raise InputError(f"{name}: weights of another version; {_remedy(path)}")
+            yield file, found, digest
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name}: unreadable weights ({error}); {_remedy(path)}") from None
+
+
+def _refuse(constant: str) -> None:
+    """JSON has no NaN and no infinity."""
+    raise ValueError(constant)
+
+
+def _in_range(value: object) -> bool:
+    """Whether a fact is no number, or one that a network can be built from."""
+    return not isinstance(value, numbers.Real) or abs(value) <= LARGEST
+
+
+def _shapes(file: safe_open) -> dict[str, tuple[list[int], torch.dtype]]:
+    """Shape and type of each tensor, from the file's header alone."""
+    parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    return {name: (part.get_shape(), DTYPES.get(part.get_dtype())) for name, part in parts.items()}
 
 
 def _remedy(path: Path) -> str:
@@ -85,25 +152,3 @@ def _remedy(path: Path) -> str:
     if path.suffix == ".safetensors" and path.is_relative_to(paths.at("build")):
         return "delete it and run `dvc repro` to make it again" if path.exists() else "run `dvc repro` to make it"
     return "give a .safetensors file as a training here wrote it"
-
-
-def used(path: Path) -> dict:
-    """What `write` was given as `use`; InputError as from `read`."""
-    return _whole(path)[1]["use"]
-
-
-def _whole(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """The tensors of a file, and what it says of them, once its sha256 is found to be the one that was written."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            said = json.loads(file.metadata()["about"])
-            digest, tensors = said.pop("sha256"), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(f"{paths.shown(path)}: no such file; {_remedy(path)}") from None
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{paths.shown(path)}: unreadable weights ({error}); {_remedy(path)}") from None
-    if _digest(tensors, said) != digest:
-        raise InputError(f"{paths.shown(path)}: damaged, its sha256 is another; {_remedy(path)}")
-    if said.keys() != {"facts", "use"}:
-        raise InputError(f"{paths.shown(path)}: weights of another version; {_remedy(path)}")
-    return tensors, said

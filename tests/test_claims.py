@@ -92,6 +92,67 @@ def test_not_testable_without_values():
     assert verdict["why"] == "this run has no unit with a value for a - b"
 
 
+@pytest.mark.parametrize(
+    ("expression", "oracle"),
+    [
+        ("a - b", lambda a, b: a - b),
+        ("2 - ((a - b) ** 2) ** 0.5", lambda a, b: 2 - abs(a - b)),
+        ("100 * a / +b - -a", lambda a, b: 100 * a / b + a),
+        ("-" * 240 + "a", lambda a, b: a),
+        ("a + 0 * (9 ** 9 ** 9)", lambda a, b: np.nan * a),  # too large for any number: no value, at once
+    ],
+)
+def test_arithmetic(expression, oracle):
+    table = results(np.linspace(3, 9, 8), seeds=1)
+    ours = claims.evaluate(CLAIM | {"expression": expression, "test": "none"}, table)["ours"]
+    expected = oracle(table.a, table.b).mean()
+    assert ours == ("" if np.isnan(expected) else f"{expected:.1f}")
+
+
+def test_a_unit_that_would_be_divided_by_zero_has_no_value():
+    table = results(np.linspace(3, 9, 9))
+    table.loc[(slice(None), 8), "b"] = 0
+    claim = CLAIM | {"expression": "a / b"}
+    assert claims.evaluate(claim, table) == claims.evaluate(claim, table.drop(8, level="unit"))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'a' * 10 ** 9",
+        "a << 9 ** 9",
+        "a @ b",
+        "a if b else a",
+        "a < b",
+        "[a for b in a]",
+        "a.b",
+        "a[0]",
+        "f(a)",
+        "`a b`",
+        "a - 1e999",
+        "a - True",
+        "a - 2j",
+        f"a - {'9' * 400}",
+        "7",
+        "",
+        "a\0",
+        "-" * 240 + "a +",
+        "(" * 240 + "a",
+        "a + " * 1_000 + "a",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_is_no_arithmetic_is_refused_unevaluated(expression, tmp_path):
+    path = tmp_path / "paper.yaml"
+    path.write_text(yaml.safe_dump({"claims": [CLAIM | {"expression": expression}]}), encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        claims.read(path)
+    (problem,) = error.value.problems
+    assert problem.startswith("paper.yaml, claim a-beats-b: expression ") and len(problem) < 250
+    with pytest.raises(InputError):
+        claims.evaluate(CLAIM | {"expression": expression}, results(np.ones(4)))
+
+
 def test_our_claims_are_valid():
     path = paths.at("claims/inside.yaml")
     content = claims.read(path)
@@ -105,7 +166,7 @@ def test_all_faults_at_once(tmp_path):
     broken = [
         CLAIM,
         {key: CLAIM[key] for key in CLAIM if key not in ("claim", "above")} | {"id": "first", "test": "t-test"},
-        CLAIM | {"id": "second", "paper": 85.7, "abvoe": 3, "above": "much"},
+        CLAIM | {"id": "second", "paper": 85.7, "abvoe": 3, "above": True},
         {key: CLAIM[key] for key in CLAIM if key != "id"} | {"expression": "a - "},
         "a - b",
     ]

@@ -23,7 +23,47 @@ def test_writes_and_overwrites(content, tmp_path):
         files.write_bytes(path, expected)
         assert path.read_bytes() == expected
         assert [p.name for p in path.parent.iterdir()] == ["file.bin"]
-        assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.fixture(params=[0o077, 0o027, 0o022, 0o002], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode(path):
+    return path.stat().st_mode & 0o7777
+
+
+def test_the_umask_says_for_whom_files_and_folders_are(umask, tmp_path):
+    files.write_text(tmp_path / "a" / "b.txt", "new")
+    with files.new_folder(tmp_path / "c" / "d") as folder:
+        files.write_text(folder / "e.txt", "new")
+        assert mode(folder) == 0o777 & ~umask  # nobody else looks in meanwhile either
+    assert {mode(tmp_path / name) for name in ("a/b.txt", "c/d/e.txt")} == {0o666 & ~umask}
+    assert {mode(tmp_path / name) for name in ("a", "c", "c/d")} == {0o777 & ~umask}
+
+
+@pytest.mark.parametrize("old", [0o600, 0o640, 0o664, 0o444])
+def test_what_takes_a_place_is_as_open_as_what_was_there(old, umask, tmp_path):
+    (tmp_path / "a.txt").write_text("old", encoding="utf-8")
+    (tmp_path / "a.txt").chmod(old)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b").chmod(old | 0o2700)
+    (tmp_path / "c.txt").symlink_to("a.txt")
+    files.write_text(tmp_path / "a.txt", "new")
+    files.write_text(tmp_path / "c.txt", "new")  # takes the place of the link, not of what it leads to
+    with files.new_folder(tmp_path / "b"):
+        pass
+    modes = [mode(tmp_path / name) for name in ("a.txt", "b", "c.txt")]
+    assert modes == [old, old | 0o2700, 0o666 & ~umask]
+
+
+def test_the_longest_name_that_a_file_may_have_is_written(tmp_path):
+    for name in ("x" * 255, "ö" * 127, "\udcff" * 255):
+        files.write_bytes(tmp_path / name, b"new")
+        assert (tmp_path / name).read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("failing", ["fsync", "chmod", "replace"])
@@ -62,7 +102,6 @@ def test_a_folder_is_whole_or_absent(there, tmp_path):
         assert folder.parent == path.parent and folder.name.startswith(".new.")
         assert path.exists() == there and not (path / "a").exists()
     assert [p.name for p in path.parent.iterdir()] == ["new"] and (path / "a").read_text(encoding="utf-8") == "a"
-    assert path.stat().st_mode & 0o777 == 0o755
 
 
 @pytest.mark.parametrize("error", [OSError("of the block's own"), KeyboardInterrupt()], ids=repr)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from lib import claims, inside
+from lib.errors import InputError
 from lib.paths import ROOT
 
 CONTENT = claims.read(ROOT / "claims" / "inside.yaml")
@@ -81,5 +82,5 @@ def test_verdicts_follow_from_the_scores_and_say_what_was_not_run():
 def test_every_claim_of_the_paper_names_a_known_table():
     assert {claim["table"] for claim in CONTENT["claims"]} <= {"clevr_seg", "clevr_attention", "acdc", "acdc_attention"}
     assert len({claim["id"] for claim in CONTENT["claims"]}) == len(CONTENT["claims"]) >= 6
-    with pytest.raises(KeyError):
+    with pytest.raises(InputError, match="no table 'clevr_seg'"):
         claims.verdicts(CONTENT, {}, {})

@@ -10,9 +10,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from lib import plotting, prediction, weights
+from lib import files, paths, plotting, prediction, weights
 from lib import predict as predict_module
-from lib.data import layouts, studies, volumes
+from lib.data import layouts, mmwhs, studies, volumes
 from lib.data.manifest import Manifest
 from lib.errors import InputError
 from lib.models.arms import acdc_network
@@ -102,10 +102,10 @@ NETWORKS = {
 }
 
 
-def trained(folder, network, facts, given, structures=HEART, **how):
+def trained(folder, network, facts, given, structures=HEART, label="phantom (synthetic, 0)", **how):
     """Weights that no training made, with all that a training notebook writes."""
     model = build(lambda: network(**facts), 1)
-    data = {"label": "phantom (synthetic, 0)", "structures": list(structures), "input": given}
+    data = {"label": label, "structures": list(structures), "input": given}
     weights.write(folder / "w.safetensors", model, facts, weights.use(network.__name__, data, **how))
     return folder / "w.safetensors"
 
@@ -175,7 +175,7 @@ def test_what_is_seen_is_brought_back_to_where_it_was(change, shape, tmp_path):
     image = np.where(truth, 1000, 100) + np.random.default_rng(0).integers(0, 50, shape)
     save(tmp_path / "in" / "patient001_frame01.nii.gz", image.astype(np.int16), AFFINE)
     network, facts, how = NETWORKS["baseline"]
-    path = trained(tmp_path, network, facts, given | {"percentiles": [0, 100]}, **how)
+    path = trained(tmp_path, network, facts | {"size": given["side"]}, given | {"percentiles": [0, 100]}, **how)
     predictor = Predictor(path)
     predictor.model = Threshold([0.5])
     (volume,) = layouts.find(tmp_path / "in", "acdc")
@@ -238,9 +238,8 @@ def test_orientation_is_undone(scans, tmp_path, monkeypatch):
 
 
 def test_whole_hearts_in_the_values_of_their_release(tmp_path):
-    structures = ("left ventricle", "right ventricle", "myocardium", "left atrium", "right atrium", "p", "a")
     facts = {"method": "unet", "classes": 8, "filters": 2}
-    path = trained(tmp_path, sdnet_network, facts, {"layout": "mmwhs", "spacing": 2.0, "side": 32}, structures)
+    path = trained(tmp_path, sdnet_network, facts, {"layout": "mmwhs", "spacing": 2.0, "side": 32}, mmwhs.STRUCTURES)
     image, _ = blobs((30, 26, 9), 8)
     values = np.array([0, 500, 600, 205, 420, 550, 850, 820])
     truth = values[blobs((30, 26, 9), 8)[1]].astype(np.int16)
@@ -375,7 +374,7 @@ def test_nothing_is_overwritten(hearts, tmp_path, capsys, monkeypatch):
     assert "empty: a mounted disk" in run(capsys, path, hearts, tmp_path / "empty")[1][-1]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("error", [RuntimeError("of a network"), KeyboardInterrupt()], ids=repr)
 def test_a_failure_on_the_way_leaves_nothing_that_looks_like_a_result(error, hearts, tmp_path, monkeypatch):
     network, facts, how = NETWORKS["baseline"]
     path = trained(tmp_path, network, facts, acdc_input(), **how)
@@ -402,7 +401,7 @@ def test_a_former_result_gives_way_where_that_is_asked_for(hearts, tmp_path, mon
     first = {file.name for file in out.iterdir()}
     shutil.rmtree(hearts / "patient001")
     with monkeypatch.context() as patch, pytest.raises(TypeError):
-        patch.setattr(predict_module, "contact_sheet", None)
+        patch.setattr(predict_module, "measures", None)
         predict(path, hearts, out, replace=True)
     assert {file.name for file in out.iterdir()} == first
     with pytest.raises(InputError, match="nothing is overwritten"):
@@ -474,19 +473,132 @@ def test_weights_of_other_networks(hearts, tmp_path, capsys):
     assert "no such file" in run(capsys, tmp_path / "gone.safetensors", hearts, tmp_path / "out")[1][-1]
 
 
+def test_weights_are_not_believed(hearts, tmp_path, capsys):
+    """What `lib.schema` says of them, a line each, before anything is done with the volumes."""
+    network, facts, how = NETWORKS["baseline"]
+    path = trained(tmp_path, network, facts, acdc_input(side=0, spacing=0, percentiles=[-5, 500]), ("a",), **how)
+    code, lines = run(capsys, path, hearts, tmp_path / "out")
+    assert code == 1 and all(line.startswith(f"error: {path}: use.input.") for line in lines) and len(lines) == 3
+    assert all(line.endswith("; give weights that this version of the compendium trained") for line in lines)
+
+
+NAMES = {  # as they are given, and as a table has them
+    **{
+        name: name
+        for name in ("scan$_$1", r"\frac{1", "$\\frac{", "a&b<c>|d", "  -x", "x" * 200, "肝脏🫀", "100%_^~#", "'`\"")
+    },
+    "=1+1": "'=1+1",
+    "a\nb\x1b[31m\u202ec": r"a\nb\x1b[31m\u202ec",
+    "caf\udce9": r"caf\udce9",  # bytes that are no UTF-8
+}
+
+
+def test_names_are_printed_as_they_are_and_lose_nothing(tmp_path, capsys):
+    """Of volumes, of structures and of the data: in the terminal, the table, the sheet and the files."""
+    structures, folder = [*NAMES][:-1], tmp_path / "in"
+    for name in NAMES:
+        save(folder / f"{name}.nii.gz", blobs((12, 12, 12), 2)[0], np.eye(4))
+    facts = {"network": "unet", "structures": len(structures), "feature_scale": 32.0}
+    given, how = {"layout": "decathlon", "spacing": 1.0, "blur": 0.0}, {"window": [16, 16, 16], "asked": False}
+    path = trained(tmp_path, volume_network, facts, given, structures, "$\\frac{ data", **how)
+    code, lines = run(capsys, path, folder, tmp_path / "out")
+    assert code == 0 and not [line for line in lines if "contact_sheet" in line]
+    written = {file.name for file in (tmp_path / "out").iterdir()}
+    assert written == {f"{name}.nii.gz" for name in NAMES} | {"volumes.csv", "contact_sheet.png"}
+    table = pd.read_csv(tmp_path / "out" / "volumes.csv", dtype=str)
+    assert set(table.volume) == {*NAMES.values()} and set(table.structure) == {NAMES[name] for name in structures}
+
+
+@pytest.mark.parametrize("fault", ["drawing", "writing"])
+def test_a_picture_that_fails_costs_no_segmentation(fault, hearts, tmp_path, capsys, monkeypatch):
+    network, facts, how = NETWORKS["baseline"]
+    path, write_bytes = trained(tmp_path, network, facts, acdc_input(), **how), files.write_bytes
+
+    def full(path, content):
+        if path.suffix == ".png":
+            raise InputError("no space")
+        write_bytes(path, content)
+
+    monkeypatch.setattr(*((plotting, "png", None) if fault == "drawing" else (files, "write_bytes", full)))
+    code, lines = run(capsys, path, hearts, tmp_path / "out")
+    assert code == 0 and "contact_sheet.png: not drawn (" in lines[-1] and len(list((tmp_path / "out").iterdir())) == 5
+
+
+def test_slices_of_any_shape_fit_the_sheet(tmp_path, monkeypatch):
+    network, facts, how = NETWORKS["baseline"]
+    predictor = Predictor(trained(tmp_path, network, facts, acdc_input(), **how))
+    for shape, count in (((2000, 1), 60), ((1, 2000), 3)):
+        predictor.structures = [f"structure {number}" for number in range(count)]
+        assert predict_module.contact_sheet([("a", np.zeros(shape), np.zeros(shape), None)], predictor, 1)
+
+
 @pytest.mark.parametrize(
-    ("change", "words"),
+    "fault",
     [
-        ({"network": "later_network"}, "its network 'later_network'"),
-        ({"input": {"layout": "later"}}, "its layout 'later'"),
+        MemoryError(),
+        MemoryError("Unable to allocate 9 EiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes\nmore"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
     ],
+    ids=repr,
 )
-def test_weights_of_another_version(change, words, hearts, tmp_path, capsys):
+def test_memory_that_runs_out_is_one_line(fault, hearts, tmp_path, capsys, monkeypatch):
     network, facts, how = NETWORKS["baseline"]
     path = trained(tmp_path, network, facts, acdc_input(), **how)
-    weights.write(path, build(lambda: network(**facts), 1), facts, weights.used(path) | change)
+
+    def fail(*_):
+        raise fault
+
+    monkeypatch.setattr(prediction, "predict_logits", fail)
     code, lines = run(capsys, path, hearts, tmp_path / "out")
-    assert code == 1 and lines[-1].startswith(f"error: {path}: {words} is not known here; use the version")
+    assert code == 1 and "patient001_frame01.nii.gz: memory ran out (" in lines[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_whatever_is_wrong_with_the_places_is_said_at_once(hearts, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "acdc").symlink_to(tmp_path / "elsewhere")
+    for output, words in (
+        ("raw/out", "below data/raw"),
+        ("raw/acdc/out", "below data/raw"),
+        ("elsewhere/out", "below data/raw"),
+        ("hearts/patient001/out", "in the folder that is segmented"),
+        ("hearts", "in the folder that is segmented"),
+    ):
+        source = tmp_path / "hearts" if "hearts" in output else tmp_path / "nowhere"
+        code, lines = run(capsys, tmp_path / "gone.safetensors", source, tmp_path / output)
+        assert code == 1 and words in lines[0] and "gone.safetensors: no such file" in lines[1]
+        assert [line.partition("nowhere: ")[2] for line in lines[2:]] == (
+            [] if source == hearts else ["no such folder; give one of NIfTI volumes"]
+        )
+
+
+@pytest.mark.parametrize("spacing", [3000.0, 1e9, 1e30])
+@pytest.mark.parametrize("layout", ["acdc", "mmwhs", "decathlon"])
+def test_a_spacing_that_would_make_a_grid_without_end(spacing, layout, tmp_path, capsys):
+    name = {"acdc": "patient001_frame01", "mmwhs": "ct_train_1001_image", "decathlon": "a"}[layout]
+    save(tmp_path / "in" / f"{name}.nii.gz", blobs((43, 38, 5), 2)[0], np.diag([spacing, spacing, 2, 1]))
+    if layout == "decathlon":
+        facts, how = (
+            {"network": "unet", "structures": 3, "feature_scale": 32.0},
+            {"window": [16, 16, 16], "asked": False},
+        )
+        path = trained(tmp_path, volume_network, facts, {"layout": layout, "spacing": 1.0, "blur": 0.0}, **how)
+    elif layout == "mmwhs":
+        facts, given = {"method": "unet", "classes": 8, "filters": 1}, {"layout": layout, "spacing": 1.0, "side": 32}
+        path = trained(tmp_path, sdnet_network, facts, given, mmwhs.STRUCTURES)
+    else:
+        path = trained(tmp_path, *NETWORKS["baseline"][:2], acdc_input())
+    code, lines = run(capsys, path, tmp_path / "in", tmp_path / "out")
+    assert code == 1 and f"{name}.nii.gz: " in lines[-1]
+
+
+def test_help_shows_an_example(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "example:\n  python -m lib.predict --weights build/" in capsys.readouterr().out
 
 
 def test_structures_that_no_chapter_has_get_colours_of_their_own():

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import pickle
 
 import pandas as pd
 import pytest
@@ -42,7 +44,7 @@ def test_read_is_what_was_written(path, model):
 
 
 def test_what_it_is_used_for_is_kept(path, model, tmp_path):
-    assert weights.used(path) == {}
+    assert weights.said(path) == (FACTS, {})
     data = {
         "label": "X (synthetic, 1)",
         "structures": ("a", "b"),
@@ -51,7 +53,7 @@ def test_what_it_is_used_for_is_kept(path, model, tmp_path):
     }
     use = weights.use("acdc_network", data | {"folds": [1]}, window=(1, 2))
     weights.write(tmp_path / "other.safetensors", model, FACTS, use)
-    assert weights.used(tmp_path / "other.safetensors") == {
+    assert weights.said(tmp_path / "other.safetensors")[1] == {
         "network": "acdc_network",
         "label": "X (synthetic, 1)",
         "structures": ["a", "b"],
@@ -91,8 +93,6 @@ def spoil(change):
         spoil(lambda content: b"\xff" * 8 + content[8:]),
         spoil(lambda content: content[:9] + b"?" + content[10:]),
         spoil(lambda content: b"<html>404</html>"),
-        lambda path: save_file({"a": torch.zeros(1)}, path),  # no metadata
-        lambda path: save_file({"a": torch.zeros(1)}, path, {"format": "pt"}),  # not ours
     ],
 )
 def test_damaged_weights(damage, path):
@@ -100,9 +100,61 @@ def test_damaged_weights(damage, path):
     with pytest.raises(InputError) as error:
         weights.read(path, clevr_network)
     (problem,) = error.value.problems
-    assert problem.startswith(f"{path}: unreadable weights (")
-    assert problem.endswith("); give a .safetensors file as a training here wrote it")
+    assert problem.startswith(
+        (f"{path}: unreadable weights (", f"{path}: no safetensors, or one with a header of more")
+    )
+    assert problem.endswith("; give a .safetensors file as a training here wrote it")
     assert "\n" not in problem
+
+
+def altered(**change):
+    """The file with its own tensors, changed, and what it says as it was, signed again."""
+
+    def alter(path):
+        facts, use = weights.said(path)
+        tensors = load_file(path) | change
+        said = {"facts": facts, "use": use}
+        about = said | {"sha256": weights._digest(tensors, said)}
+        save_file(tensors, path, {"about": json.dumps(about)})
+
+    return alter
+
+
+HEAD = "head.bias"
+
+
+@pytest.mark.parametrize(
+    ("replace", "words"),
+    [
+        (lambda path: save_file({"a": torch.zeros(1)}, path), "another program's weights"),
+        (lambda path: save_file({"a": torch.zeros(1)}, path, {"format": "pt"}), "another program's weights"),
+        (lambda path: torch.save({"a": torch.zeros(1)}, path), "a pickle, which could run commands"),
+        (lambda path: path.write_bytes(pickle.dumps({"a": [0] * 99}, 2)), "a pickle, which could run commands"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "a FIFO, where a file of weights is expected"),
+        (lambda path: (path.unlink(), path.mkdir()), "a folder, where a file of weights is expected"),
+        (lambda path: os.truncate(path, 2**33), "8,589,934,592 bytes, more than"),
+        (altered(**{HEAD: torch.full((4,), torch.nan)}), "has NaN or infinite weights"),
+        (altered(**{HEAD: torch.zeros(4, dtype=torch.float64)}), "weights of another network"),
+        (altered(**{HEAD: torch.zeros(5)}), "weights of another network"),
+        (altered(more=torch.zeros(1)), "weights of another network"),
+    ],
+)
+def test_files_that_are_whole_and_no_weights_of_ours(replace, words, path):
+    replace(path)
+    with pytest.raises(InputError) as error:
+        weights.read(path, acdc_network)
+    (problem,) = error.value.problems
+    assert problem.startswith(f"{path}: {words}") and "\n" not in problem
+
+
+def test_no_tensor_is_read_before_its_shape_is_right(path, monkeypatch):
+    """What a file announces takes no memory."""
+    facts, use = weights.said(path)
+    about = {"facts": facts | {"filters": 4096}, "use": use, "sha256": ""}
+    save_file(load_file(path), path, {"about": json.dumps(about)})
+    monkeypatch.setattr(weights, "_digest", lambda *_: pytest.fail("tensors were read"))
+    with pytest.raises(InputError, match="weights of another network"):
+        weights.read(path, acdc_network)
 
 
 @pytest.mark.parametrize("position", [0.0, 0.002, 0.01, 0.05, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0])
@@ -136,7 +188,7 @@ def test_only_what_the_pipeline_made_is_to_be_deleted(path, tmp_path, monkeypatc
 
     def advice(name):
         with pytest.raises(InputError) as error:
-            weights.used(tmp_path / name)
+            weights.read(tmp_path / name, acdc_network)
         (problem,) = error.value.problems
         assert problem.startswith(f"{name}: ")
         return problem.rpartition("; ")[2]
@@ -154,7 +206,9 @@ def test_only_what_the_pipeline_made_is_to_be_deleted(path, tmp_path, monkeypatc
         ({"arm": "nobody-phase"}, "weights of another network ("),
         ({"unheard": 1}, "weights of another network ("),
         ({"filters": "2"}, "weights of another network ("),
-        ({"filters": 200_000}, "weights of another network; "),  # more than a terabyte, if it were made
+        ({"filters": 4096}, "weights of another network; "),  # a gigabyte or more, if it were made
+        ({"filters": 200_000}, "weights of another network (filters beyond 4096)"),
+        ({"size": float("inf")}, "unreadable weights (Infinity)"),
     ],
     ids=str,
 )
@@ -171,7 +225,7 @@ def test_weights_of_another_version(path, monkeypatch):
     monkeypatch.setattr(weights, "_digest", lambda tensors, said: "1")
     save_file(load_file(path), path, {"about": json.dumps({"facts": FACTS, "sha256": "1"})})
     with pytest.raises(InputError, match="weights of another version; give"):
-        weights.used(path)
+        weights.said(path)
 
 
 def test_curve(tmp_path):
