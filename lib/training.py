@@ -7,6 +7,7 @@ started again ends in the same bits on the CPU as one that was not.
 import ctypes
 import math
 import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from lib.interruption import Interrupted
 from lib.losses import binary_logits
 
 R, T = TypeVar("R"), TypeVar("T")
+_one_ended = threading.Event()  # of `side_by_side`, by an error or by Jupyter's Interrupt: the others go on no longer
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def run(
 
     with progress.bar(total=schedule.steps, initial=step, desc=title, unit="step") as bar:
         while step < schedule.steps and best["age"] < schedule.patience:
-            if checkpoint and interruption.asked():
+            if checkpoint and (interruption.asked() or _one_ended.is_set()):
                 put_away()
                 raise Interrupted(f"after {step} of {schedule.steps} steps")
             losses.append(learner.step(step))
@@ -269,13 +271,20 @@ def side_by_side(train: Callable[[R], T], runs: list[R]) -> dict[R, T]:
 
     Small networks gain little from a second core and a second network gains all of it. Each training runs on one
     thread, so that its result does not depend on how many cores there are. Networks are built before (`build` seeds the
-    global generator); `fit` shares nothing.
+    global generator); `fit` shares nothing. Where one fails, or the caller is interrupted, the others are put away.
     """
     if device().type != "cpu":
         return {run: train(run) for run in runs}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return dict(zip(runs, pool.map(train, runs), strict=True))
+    try:
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            try:
+                return dict(zip(runs, pool.map(train, runs), strict=True))
+            except BaseException:
+                _one_ended.set()
+                raise
+    finally:
+        _one_ended.clear()
 
 
 def configuration(schedule: Schedule, **facts) -> dict:

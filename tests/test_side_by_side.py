@@ -1,9 +1,13 @@
 """Trainings on several cores at once: the same bits as one after the other."""
 
+import threading
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lib import training
+from lib.checkpoints import Checkpoint
 from lib.data.examples import Examples
 from lib.losses import inside_loss
 from lib.models.arms import METHODS, clevr_network
@@ -56,3 +60,28 @@ def test_a_failure_in_one_training_is_raised():
 
     with pytest.raises(FloatingPointError, match="b: the loss is nan"):
         training.side_by_side(train, ["a", "b"])
+
+
+def test_where_one_fails_the_other_is_put_away_and_goes_on_later(tmp_path, monkeypatch):
+    """As where the caller is interrupted, by Jupyter's button say."""
+    monkeypatch.setattr(training.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    started, checkpoint = threading.Event(), Checkpoint(tmp_path / "run.pt")
+
+    class Endless(training.Learner):
+        def step(self, number):
+            started.set()
+            return torch.tensor(0.0)
+
+        def state(self):
+            return {}
+
+    def train(name):
+        if name == "fails":
+            started.wait()
+            raise FloatingPointError
+        training.run(Endless(), replace(SCHEDULE, steps=10**9, validate_every=10**9), checkpoint)
+
+    with pytest.raises(FloatingPointError):
+        training.side_by_side(train, ["fails", "endless"])
+    assert checkpoint.load()["step"] > 0
+    assert training.side_by_side(lambda name: name, ["a"]) == {"a": "a"}
