@@ -68,5 +68,6 @@ class InNotebook(tqdm):
             state = " in {elapsed}" if whole else f", {self.why} after {{elapsed}}"
         line = "{desc}: {unit} {n_fmt} of {total_fmt}" + state + "{postfix}"
         text = self.format_meter(**{**self.format_dict, "bar_format": line})
-        drawn = f'<progress value="{self.n}" max="{self.total or max(self.n, 1)}"></progress>'
-        return {"text/html": f"<div>{drawn} {escape(text)}</div>", "text/plain": text}
+        drawn = f'<progress style="flex: none" value="{self.n}" max="{self.total or max(self.n, 1)}"></progress>'
+        row = f'<div style="display: flex; align-items: center; gap: 1ch">{drawn}<span>{escape(text)}</span></div>'
+        return {"text/html": row, "text/plain": text}

@@ -5,6 +5,7 @@ import re
 import sys
 import types
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import IPython
 import pytest
@@ -88,10 +89,8 @@ def iterate(steps, fault=None):
     ],
 )
 def test_a_bar_that_ends_says_how(page, run, said):
-    try:
+    with suppress(KeyboardInterrupt, ValueError):
         run()
-    except (KeyboardInterrupt, ValueError):
-        pass
     assert page.texts() == [f"train: {said}"]
     (drawn,) = page.outputs.values()
     assert drawn[-1]["text/html"].count("<progress ") == 1
