@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from lib.errors import InputError
+
 ROOT = Path(__file__).resolve().parents[1]
 RAW = ROOT / "data" / "raw"
 
@@ -10,6 +12,17 @@ RAW = ROOT / "data" / "raw"
 def at(path: str | Path) -> Path:
     """`path` from the root of the repository; absolute paths stay as they are."""
     return ROOT / path
+
+
+def made(folder: str | Path, pattern: str) -> list[Path]:
+    """What stages have left below `folder` under a name that fits `pattern`, sorted.
+
+    Raises:
+        InputError: nothing is there yet.
+    """
+    if found := sorted(at(folder).glob(pattern)):
+        return found
+    raise InputError(f"{shown(at(folder) / pattern)}: not there yet; run `dvc repro` to make it")
 
 
 def shown(path: str | Path) -> str:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from lib import metrics, paths
-from lib.errors import InputError
 
 AVERAGE = "average"
 
@@ -51,7 +50,5 @@ def read(folder: Path) -> pd.DataFrame:
     Raises:
         InputError: there are none.
     """
-    found = sorted(paths.at(folder).glob("*/scores.csv"))
-    if not found:
-        raise InputError(f"{paths.shown(folder)}: no scores of any training; run `dvc repro` to make them")
+    found = paths.made(folder, "*/scores.csv")
     return pd.concat([pd.read_csv(path, keep_default_na=False) for path in found], ignore_index=True)

@@ -34,7 +34,9 @@ def agreement(found: np.ndarray, there: np.ndarray, spacing: tuple[float, float,
     }
 
 
-def score(model: nn.Module, scans: list[Scan], truths: list[Scan], structures: list[str], **how) -> pd.DataFrame:
+def score(
+    model: nn.Module, scans: list[Scan], truths: list[Scan], structures: list[str], title: str = "", **how
+) -> pd.DataFrame:
     """One row a case and structure, with the columns case, structure and those of `agreement`.
 
     Args:
@@ -43,11 +45,12 @@ def score(model: nn.Module, scans: list[Scan], truths: list[Scan], structures: l
         truths: labels of the same cases on the grid on which is scored: the scans' own, to which answers are brought
             back, or (as in the released code) that of `scans`.
         structures: names of labels 1 and up.
+        title: of the network, shown beside the progress bar.
         how: window, only, asked, see `lib.inference.masks`; with `only`, just those structures are scored.
     """
     rows = []
     values = [v for v in range(1, len(structures) + 1) if not how.get("only") or v in how["only"]]
-    for scan, truth in zip(bar(scans, desc="score", unit="scan"), truths, strict=True):
+    for scan, truth in zip(bar(scans, desc=f"score {title}".strip(), unit="scan"), truths, strict=True):
         found = masks(model, scan, len(structures), shape=truth.labels.shape, **how).numpy()
         for value in values:
             result = agreement(found[value - 1], truth.labels == value, truth.spacing)

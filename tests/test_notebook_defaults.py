@@ -24,7 +24,7 @@ def resolved(text: str, values: dict) -> str:
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory):
-    """Notebook -> what its first stage passes it at demo scale, on synthetic data, for each matrix item; its outputs."""
+    """Notebook -> what its first stage passes it at demo scale on synthetic data, for each matrix item; outputs."""
     root, found = tmp_path_factory.mktemp("repository"), {}
     text = paths.at("params.yaml").read_text(encoding="utf-8")
     for switch, (_, words) in params.SWITCHES.items():

@@ -59,6 +59,8 @@ class Manifest:
         path = paths.at(path)
         try:
             manifest = cls(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputError(f"{paths.shown(path)}: not there yet; run `dvc repro` to make it") from None
         except (OSError, ValueError, TypeError, RecursionError) as fault:
             raise InputError(f"{paths.shown(path)}: no manifest ({type(fault).__name__}); {AGAIN}") from None
         if not _sound(manifest):
