@@ -78,7 +78,7 @@ def read(path: Path, limit: Limit) -> bytes:
         InputError: as `opened`.
     """
     with opened(path, limit) as file:
-        return file.read(limit.size)  # no more, should it grow meanwhile
+        return file.read(os.fstat(file.fileno()).st_size)  # no more, should it grow meanwhile
 
 
 def kind_of(mode: int) -> str | None:
