@@ -626,7 +626,7 @@ CASES = {
     "electron densities": (
         change(2, RescaleType="ED"),
         slice_(2),
-        "its values are in ED, not in HU; take the series of HU",
+        "its values are in 'ED', not in HU; take the series of HU",
     ),
     "bits elsewhere": (
         change(2, HighBit=14),
@@ -672,11 +672,6 @@ CASES = {
         place(lambda k: (-30, -20, 100 + 3 * k + 1.4 * max(k - 3, 0))),
         FOLDER,
         "its slices are 3.00 to 4.40 mm apart; resample it, or take another series",
-    ),
-    "labels unpacked": (
-        lambda root: labels_of(root).rename(labels_of(root).with_suffix("")),
-        FOLDER,
-        "has no labels but label0001.nii; add label0001.nii.gz",
     ),
     "infinite": (change(2, RescaleSlope="1e300"), slice_(2), "has NaN or infinite HU; export it again"),
     "no labels": (lambda root: labels_of(root).unlink(), FOLDER, "has no labels; add label0001.nii.gz"),
@@ -731,6 +726,12 @@ def test_all_complaints_come_at_once(tmp_path):
     found = problems(tmp_path)
     assert len(found) == len(CASES)
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
+
+
+def test_labels_that_are_unpacked_are_named(tmp_path):
+    labels_of(write_case(tmp_path)).rename(labels_of(tmp_path).with_suffix(""))
+    line = f"{tmp_path.as_posix()}/{FOLDER}: has no labels but label0001.nii; add label0001.nii.gz"
+    assert problems(tmp_path) == [line]
 
 
 def test_several_complaints_about_one_case(tmp_path):

@@ -265,6 +265,11 @@ CASES = {
         None,
         "line 2 has 5 cells where there are 4 columns; put quotes around a cell with a comma",
     ),
+    "control characters": (
+        table("a\x1b[2J,x,CC BY,12", *ROWS[1:]),
+        None,
+        "line 2 holds what cannot be printed; correct it",
+    ),
     "dark": (
         rewrite(IMAGE, GREY.astype(np.uint16) * 16),
         IMAGE,

@@ -165,7 +165,7 @@ def _header(path: Path) -> _Header:
         dataset, size = _read(path, stop_before_pixels=True), path.stat().st_size
         words = {tag: dataset.get(tag) for tag in _WORDS}
         words["TransferSyntaxUID"] = syntax = dataset.file_meta.get("TransferSyntaxUID")
-        words = {tag: value if isinstance(value, str) else None for tag, value in words.items()}
+        words = {tag: value if isinstance(value, str) and value.isprintable() else None for tag, value in words.items()}
         known, frames = (
             words["TransferSyntaxUID"] and dicom_pixels.is_decodable(syntax),
             dataset.get("NumberOfFrames") or 1,
@@ -185,7 +185,7 @@ def _header(path: Path) -> _Header:
     if words["PhotometricInterpretation"] not in _MONOCHROME:
         raise InputError(f"{shown}: is {words['PhotometricInterpretation']} where MONOCHROME2 is expected; {EXPORT}")
     if units not in _UNITS:
-        raise InputError(f"{shown}: its values are in {units}, not in HU; take the series of HU")
+        raise InputError(f"{shown}: its values are in {units!r}, not in HU; take the series of HU")
     (rows,), (columns,), (bits,) = (tags[tag] for tag in ("Rows", "Columns", "BitsAllocated"))
     (stored,), (sign,), (slope,) = (tags[tag] for tag in ("BitsStored", "PixelRepresentation", "RescaleSlope"))
     if bits not in (8, 16, 32) or stored > bits or high not in (None, stored - 1) or sign not in (0, 1):

@@ -83,7 +83,7 @@ def _owners(
     missing = [column for column in COLUMNS if column not in columns]
     several = [column for column in COLUMNS if columns.count(column) > 1]
     if missing or several:
-        seen = ", ".join(filter(None, columns))[:99] or "none"
+        seen = ascii(", ".join(filter(None, columns))[:99])[1:-1] or "none"
         what = f"no column {', '.join(missing)} but {seen}" if missing else f"several columns {', '.join(several)}"
         problems.append(f"{shown}: has {what}; name them so, one each")
         return {}
@@ -94,6 +94,9 @@ def _owners(
             problems.append(f"{shown}: line {line} has {many}; put quotes around a cell with a comma")
             continue
         name, licence, patient = (dict(zip(columns, row, strict=False)).get(column, "") for column in COLUMNS)
+        if not f"{name}{licence}{patient}".isprintable():
+            problems.append(f"{shown}: line {line} holds what cannot be printed; correct it")
+            continue
         if not (name and licence and patient):
             problems.append(f"{shown}: line {line} has an empty cell; fill in {_LISTED}")
         if name in owners:

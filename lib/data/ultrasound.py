@@ -162,7 +162,7 @@ def _parts(dataset: h5py.Dataset) -> Iterator[slice]:
 
 def _layout_problems(file: h5py.File) -> list[str]:
     """What is wrong with keys, shapes and types; no values are read."""
-    has, found = list(file), {}
+    has, found = [str(key) for key in file], {}  # bytes where a name is not UTF-8
     missing = [key for key in KEYS if key not in has]
     seen = ", ".join(key if key.isprintable() else ascii(key) for key in has[:20]) or "nothing"
     problems = [f"lacks {', '.join(missing)}, has {seen}; {MEND}"] if missing else []
