@@ -1,14 +1,11 @@
 """What both layouts of chest radiographs share: grey values and masks from files, labels, resizing, aspect."""
 
-import struct
-import warnings
-import zlib
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from lib.data import chest
+from lib.errors import InputError
 
 BOX = np.zeros((30, 40), bool)
 BOX[5:12, 8:31] = True
@@ -24,15 +21,6 @@ def save(path, array, mode=None, palette=None, **options):
     return path
 
 
-def png(path, *chunks):
-    """A PNG of the given chunks, for what Pillow does not write."""
-    content = b"\x89PNG\r\n\x1a\n"
-    for kind, data in chunks:
-        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    path.write_bytes(content)
-    return path
-
-
 # Grey values
 
 
@@ -41,13 +29,6 @@ def test_grey_values_are_kept(suffix, tmp_path):
     pixels = chest.read_grey(save(tmp_path / f"a.{suffix}", GREY))
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, GREY)
-
-
-def test_sixteen_bits_are_kept(tmp_path):
-    values = GREY.astype(np.uint16) * 257 - np.arange(34, dtype=np.uint16)
-    pixels = chest.read_grey(save(tmp_path / "a.png", values))
-    assert pixels.dtype == np.uint16
-    np.testing.assert_array_equal(pixels, values)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
@@ -61,39 +42,21 @@ def test_jpeg(mode, tmp_path):
     np.testing.assert_array_equal(chest.read_grey(save(tmp_path / "a.jpg", flat, mode)), flat)
 
 
-def test_a_palette_is_looked_up_and_transparency_left_alone(tmp_path):
-    indices = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
-    path = save(tmp_path / "a.png", indices, None, [200] * 3 + [9] * 3 + [70] * 3, transparency=bytes([0, 128, 255]))
-    np.testing.assert_array_equal(chest.read_grey(path), np.array([200, 9, 70])[indices])
+def test_what_is_transparent_is_black(tmp_path):
+    """The first colour is clear and the second half so; neither is refused as long as it is black."""
+    indices, alpha = np.array([[0, 1, 2], [2, 1, 0]], np.uint8), bytes([0, 128, 255])
+    path = save(tmp_path / "a.png", indices, None, [0] * 6 + [70] * 3, transparency=alpha)
+    np.testing.assert_array_equal(chest.read_grey(path), np.array([0, 0, 70])[indices])
+    save(path, indices, None, [0] * 3 + [9] * 3 + [70] * 3, transparency=alpha)
+    with pytest.raises(InputError, match=r"a.png: is transparent where it is not black; save it without transparency"):
+        chest.read_grey(path)
 
 
 def test_colour_is_refused(tmp_path):
     pixels = np.repeat(GREY[..., None], 3, axis=2)
     pixels[3, 4, 2] ^= 1
-    with pytest.raises(ValueError, match="has colours where grey is expected; save it as grey"):
+    with pytest.raises(InputError, match=r"a.png: has colours where grey is expected; save it as grey"):
         chest.read_grey(save(tmp_path / "a.png", pixels))
-
-
-@pytest.mark.parametrize("side", [10_000, 100_000])  # Pillow warns of the first and refuses the second
-def test_decompression_bombs_are_refused(side, tmp_path):
-    path = png(tmp_path / "a.png", (b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", b""))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # whatever the user's filters say
-        with pytest.raises(ValueError, match="more than 89478485 pixels are refused; "):
-            chest.read_grey(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"nothing", "cut", "bitmap", None])
-def test_unreadable_files(content, tmp_path):
-    path = tmp_path / "a.png"
-    if content == "bitmap":
-        save(path, GREY, format="BMP")
-    elif content == "cut":
-        content = save(path, GREY).read_bytes()[:-300]
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"cannot be read \(\w+\); copy or unpack it again"):
-        chest.read_grey(path)
 
 
 # Masks
@@ -131,9 +94,11 @@ def test_an_empty_mask_is_binary(tmp_path):
 )
 def test_other_masks_are_refused(values, shown, tmp_path):
     path = save(tmp_path / "a.png", np.resize(np.array(values, np.uint8), (6, 6)))
-    with pytest.raises(ValueError) as fault:
+    with pytest.raises(InputError) as fault:
         chest.read_mask(path)
-    assert str(fault.value) == f"is not binary, it holds {shown}; save it with 0 outside and 255 inside"
+    assert (
+        str(fault.value) == f"{path.as_posix()}: is not binary, it holds {shown}; save it with 0 outside and 255 inside"
+    )
 
 
 # Labels

@@ -1,6 +1,7 @@
 """CLEVR-Seg: rendered scenes against ray casting in NumPy, and the loader against data sets made by hand."""
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -410,12 +411,12 @@ MISTAKES: list[tuple[Callable[[Path], object], str]] = [
         lambda f: (f / "segmentations/one/01.png").unlink(),
         "segmentations/one: 2 masks for 3 objects in the scene; ",
     ),
-    (lambda f: cut(f / "images/one.png"), "images/one.png: cannot be read (OSError); restore the file"),
+    (lambda f: cut(f / "images/one.png"), "images/one.png: damaged, cannot be read to its end (OSError); "),
     (
         lambda f: (f / "images/one.png").write_text("x", encoding="utf-8"),
-        "images/one.png: cannot be read (UnidentifiedImageError); ",
+        "images/one.png: is no PNG; replace it by one",
     ),
-    (lambda f: cut(f / "segmentations/two/02.png"), "segmentations/two/02.png: cannot be read"),
+    (lambda f: cut(f / "segmentations/two/02.png"), "segmentations/two/02.png: damaged, cannot be read"),
     (
         lambda f: resize(f / "segmentations/two/02.png", 19, 20),
         "segmentations/two/02.png: 19 x 20 pixels where its image has 20 x 20; restore the file",
@@ -456,6 +457,27 @@ MISTAKES: list[tuple[Callable[[Path], object], str]] = [
     (
         lambda f: edit(f / "scenes/one.json", size="huge"),
         "scenes/one.json: object 1 has size 'huge'; must be one of small, medium, large",
+    ),
+    (
+        lambda f: edit(f / "scenes/one.json", pixel_coords=["7", 7]),
+        "scenes/one.json: is not a CLEVR scene (TypeError: ",
+    ),
+    (lambda f: edit(f / "scenes/one.json", pixel_coords=[10**400, 7]), "is not a CLEVR scene (OverflowError: "),
+    (
+        lambda f: edit(f / "scenes/one.json", pixel_coords=[np.nan, 7]),
+        "scenes/one.json: object 1 is nowhere, at nan, 7",
+    ),
+    (
+        lambda f: edit(f / "scenes/one.json", color="purple" * 10**5),
+        "scenes/one.json: object 1 has color 'purplepurple...epurplepurple'; must be one of",
+    ),
+    (
+        lambda f: (f / "images/two.png").rename(f / "images/two.jpg"),
+        "scenes/two.json: has no images/two.png; images/two.jpg may be it, save or rename it so",
+    ),
+    (
+        lambda f: (f / "segmentations/one/01.png").rename(f / "segmentations/one/01.jpg"),
+        "segmentations/one: 2 masks for 3 objects in the scene (segmentations/one/01.jpg is no PNG); ",
     ),
     (lambda f: edit(f / "scenes/one.json", pixel_coords=[3]), "scenes/one.json: is not a CLEVR scene (ValueError: "),
     (
@@ -531,8 +553,32 @@ def test_no_images(tmp_path):
 def test_file_gone_since_the_manifest(folder):
     manifest = Manifest.of("CLEVR-Seg", "released", folder)
     (folder / "segmentations/one/00.png").unlink()
-    with pytest.raises(InputError, match=r"segmentations/one/00.png: cannot be read \(FileNotFoundError\); restore"):
+    with pytest.raises(InputError, match=r"segmentations/one/00.png: cannot be read \(No such file or directory\)"):
         loader.read(manifest, WIDTH)
+
+
+def test_names_in_other_forms_and_capitals_are_the_same(folder):
+    expected = read(folder)
+    decomposed, composed = (unicodedata.normalize(form, "f\u00fcr") for form in ("NFD", "NFC"))
+    (folder / "images/two.png").rename(folder / f"images/{decomposed}.PNG")
+    (folder / "scenes/two.json").rename(folder / f"scenes/{composed}.json")
+    (folder / "segmentations/two").rename(folder / f"segmentations/{decomposed}")
+    found = read(folder)
+    assert found.names == [composed, "one"]
+    np.testing.assert_array_equal(found.images, expected.images[::-1])
+
+
+def test_turned_pictures_are_read_upright_and_their_palettes_looked_up(folder):
+    expected = read(folder)
+    exif = Image.Exif()
+    exif[274] = 6
+    for path in [folder / "images/one.png", *folder.glob("segmentations/one/*")]:
+        turned = Image.fromarray(np.rot90(np.asarray(Image.open(path).convert("RGB"))))
+        turned = turned.quantize(4) if path.parent.name == "one" else turned
+        turned.save(path, exif=exif)
+    found = read(folder)
+    np.testing.assert_array_equal(found.images[0], expected.images[0])
+    np.testing.assert_array_equal(found.masks[0], expected.masks[0])
 
 
 def test_unknown_quadrant_rule(folder):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib.data import chest, jsrt
+from lib.data import chest, jsrt, limits
 from lib.data.manifest import Manifest
 from lib.errors import InputError
 
@@ -173,18 +173,22 @@ CASES = {
     ),
     "two images": (link("JPCLN001.IMG", "sound.IMG"), "JPCLN001.IMG", f"/{IMAGE}; keep one of them"),
     "not binary": (content(HEART, gif(half)), HEART, "is not binary, it holds 0, 128, 255; save it with"),
-    "no gif": (content(HEART, b"no gif"), HEART, "cannot be read (UnidentifiedImageError); copy or unpack"),
-    "cut gif": (content(HEART, MASKS["heart"][:900]), HEART, "cannot be read (OSError); copy or unpack"),
+    "no gif": (content(HEART, b"no gif"), HEART, "is no PNG or GIF or JPEG; replace it"),
+    "cut gif": (
+        content(HEART, MASKS["heart"][:900]),
+        HEART,
+        "damaged, cannot be read to its end (OSError); copy or unpack",
+    ),
     "empty mask": (content(HEART, gif(np.zeros((1024, 1024), np.uint8))), HEART, "empty, it shows no heart; draw it"),
     "aspect": (
         content(HEART, gif(mask("heart", (1024, 900)))),
         HEART,
-        "900 x 1024 pixels, another aspect than its image's 2048 x 2048; copy",
+        "900 x 1024 pixels, another aspect than its image's 2048 x 2048; replace it by the mask of this image",
     ),
     "other size": (
         content(HEART, gif(mask("heart", (2048, 2048)))),
         HEART,
-        "2048 x 2048 pixels, the image's other masks have 1024 x 1024; copy",
+        "2048 x 2048 pixels, the image's other masks have 1024 x 1024; save it so",
     ),
     "no such image": (
         link("All247images/JPCLN155.IMG", "sound.IMG"),
@@ -252,6 +256,18 @@ def test_no_images(write):
     ]
 
 
+def test_files_with_another_ending_are_named(write):
+    root = write("JPCLN001")
+    mask, image = root / HEART, root / IMAGE
+    mask.rename(mask.with_suffix(".png"))
+    assert problems(root) == [
+        f"{root.as_posix()}/{HEART[:-3]}png: masks are expected as fold1|fold2/masks/<structure>/JPCLN001.gif; "
+        "save or rename it so"
+    ]
+    image.rename(image.with_suffix(".png"))
+    assert problems(root)[0].startswith(f"no images but {IMAGE[:-3]}png below {root.as_posix()}; ")
+
+
 def test_a_structure_without_any_mask_is_one_complaint(write):
     write("JPCLN001")
     root = write("JPCLN003")
@@ -263,7 +279,7 @@ def test_a_structure_without_any_mask_is_one_complaint(write):
 def test_a_file_of_the_wrong_size_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "JPCLN001.IMG"
     path.write_bytes(bytes(10))
-    monkeypatch.setattr(np, "fromfile", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr(limits, "read", lambda *_: pytest.fail("was read"))
     with pytest.raises(InputError, match="10 bytes, not 8388608"):
         jsrt.image(path)
 
@@ -278,6 +294,5 @@ def test_only_the_manifest_says_which_files_exist(write):
     with pytest.raises(InputError) as error:
         jsrt.read(manifest)
     assert [line.partition(": ")[2] for line in error.value.problems] == [
-        "cannot be read (No such file or directory); copy or unpack it again",
-        "cannot be read (FileNotFoundError); copy or unpack it again",
-    ]
+        "cannot be read (No such file or directory); mend that, or replace it"
+    ] * 2

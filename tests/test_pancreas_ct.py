@@ -1,14 +1,17 @@
 """Pancreas-CT as TCIA ships it, written small: order of slices, orientation, HU, every complaint."""
 
 import gzip
+import io
 import itertools
 import shutil
+import struct
 import tracemalloc
 
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     MPEG2MPML,
@@ -17,11 +20,13 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLosslessSV1,
     RLELossless,
 )
 
-from lib.data import dicom, pancreas_ct
+from lib.data import dicom, dicom_pixels, pancreas_ct
 from lib.data.manifest import Manifest
 from lib.errors import InputError
 from lib.paths import RAW
@@ -161,11 +166,16 @@ def test_layout(prefix, tmp_path):
     assert first.slices == tuple(series_of(tmp_path / prefix, "0003") / file_of(k) for k in range(SHAPE[2]))
 
 
-def test_files_may_lie_elsewhere(tmp_path):
-    """Straight below PANCREAS_0001, with a suffix in capitals; labels beside that folder."""
-    save_series(tmp_path / "PANCREAS_0001", body(outline()))
-    for path in list((tmp_path / "PANCREAS_0001").iterdir()):
-        path.rename(path.with_suffix(".DCM"))
+@pytest.mark.parametrize("ending", ["", ".DCM", ".IMA", ".1.2.840.1"])
+def test_files_may_lie_elsewhere(ending, tmp_path):
+    """Straight below PANCREAS_0001, with any ending or none, beside what is no slice; labels beside that folder."""
+    folder = tmp_path / "PANCREAS_0001"
+    save_series(folder, body(outline()))
+    for path in list(folder.iterdir()):
+        path.rename(path.with_name(path.stem + ending))
+    shutil.copy(next(folder.iterdir()), folder / "DICOMDIR")
+    (folder / "LICENSE").write_text("CC BY 3.0", encoding="utf-8")
+    (folder / "empty").write_bytes(b"")
     save_labels(tmp_path / "label0001.nii.gz", outline())
     assert len(read(tmp_path)[0].slices) == SHAPE[2]
 
@@ -297,6 +307,75 @@ def test_transfer_syntaxes(syntax, tmp_path):
     np.testing.assert_array_equal(load(tmp_path).image, body(outline())[::-1, ::-1])
 
 
+@pytest.mark.parametrize(("declared", "kind"), [(-2000, "SS"), (63536, "US")])
+def test_dark_padding_keeps_its_value(declared, kind, tmp_path):
+    pad(2, -2000, declared, kind)(write_case(tmp_path))
+    assert (load(tmp_path).image[:, -1, 2] == -2000).all()
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_values_count_and_not_what_a_screen_makes_of_them(kind, tmp_path):
+    write_case(tmp_path, PhotometricInterpretation=kind, RescaleType="US", SliceThickness=7, ImagerPixelSpacing="9\\9")
+    scan = load(tmp_path)
+    np.testing.assert_array_equal(scan.image, body(outline())[::-1, ::-1])
+    assert scan.spacing == SPACING
+
+
+def packed(syntax, frame):
+    """The third slice's pixels are `frame`, packed."""
+
+    def spoil(root):
+        path = series_of(root) / file_of(2)
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.PixelData = pydicom.encaps.encapsulate([frame])
+        dataset["PixelData"].VR = "OB"
+        dataset.save_as(path)
+
+    return spoil
+
+
+def picture(kind, shape, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(np.full(shape, 7, np.uint8)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+RUNS = struct.pack("<16I", 2, 64, 64 + 2 * 2000, *[0] * 13) + b"\x81\0" * 4000
+ELSEWISE = "its pixels are 90 x 80 where 12 x 10 are announced; export it again"
+JPEG = picture("JPEG", (10, 12))
+BOMBS = {
+    "RLE": (RLELossless, RUNS, "its pixels unpack to more than the 240 bytes announced; export it again"),
+    "JPEG": (JPEGBaseline8Bit, picture("JPEG", (80, 90)), ELSEWISE),
+    "JPEG 2000": (JPEG2000Lossless, picture("JPEG2000", (80, 90), no_jp2=True), ELSEWISE),
+    "JP2": (JPEG2000Lossless, picture("JPEG2000", (10, 12)), "its pixels are no JPEG 2000 codestream; decompress it"),
+    "scans": (
+        JPEGBaseline8Bit,
+        JPEG[:-2] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" * 9 + JPEG[-2:],
+        "its pixels are not in a few scans, as a baseline JPEG's; decompress it",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BOMBS)
+def test_packed_pixels_are_measured_before_they_are_unpacked(case, tmp_path, monkeypatch):
+    syntax, frame, text = BOMBS[case]
+    packed(syntax, frame)(write_case(tmp_path))
+    monkeypatch.setattr(dicom_pixels, "hounsfield", lambda dataset: "was unpacked; never")
+    assert f"{file_of(2)}: {text}" in "\n".join(problems(tmp_path))
+
+
+@pytest.mark.parametrize(("syntax", "kind"), [(JPEGBaseline8Bit, "JPEG"), (JPEG2000Lossless, "JPEG2000")])
+def test_lossy_and_lossless_pictures_are_read(syntax, kind, tmp_path):
+    write_case(tmp_path, RescaleIntercept=-1024)
+    options = {"no_jp2": True} if kind == "JPEG2000" else {}
+    packed(syntax, picture(kind, (10, 12), **options))(tmp_path)
+    edit(series_of(tmp_path) / file_of(2), BitsAllocated=8, BitsStored=8, HighBit=7, PixelRepresentation=0)
+    faults = []
+    hu = dicom.hounsfield((series_of(tmp_path) / file_of(2),), faults)
+    assert not faults and (hu == 7 - 1024).all()
+
+
 def test_compressed_air_may_be_much_larger_than_its_file(tmp_path):
     """512 x 512 pixels of one value, deflated to less than a hundredth."""
     labels = np.zeros((512, 512, 2), np.uint8)
@@ -355,6 +434,27 @@ def change(k, **tags):
 
 def change_all(**tags):
     return lambda root: [edit(path, **tags) for path in series_of(root).iterdir()]
+
+
+def place(position):
+    """The k-th slice somewhere else."""
+    return lambda root: [
+        edit(series_of(root) / file_of(k), ImagePositionPatient=list(position(k))) for k in range(SHAPE[2])
+    ]
+
+
+def pad(k, value, declared, kind="SS"):
+    """The first row holds `value`, and padding is declared, with a sign or without."""
+
+    def spoil(root):
+        dataset = pydicom.dcmread(series_of(root) / file_of(k))
+        pixels = dataset.pixel_array.copy()
+        pixels[0] = value
+        dataset.PixelData = pixels.tobytes()
+        dataset.add_new("PixelPaddingValue", kind, declared)
+        dataset.save_as(series_of(root) / file_of(k))
+
+    return spoil
 
 
 def content(k, data):
@@ -423,28 +523,36 @@ LABELS = "TCIA_pancreas_labels-02-05-2017/label0001.nii.gz"
 COS, SIN = np.cos(np.radians(12)), np.sin(np.radians(12))
 DAMAGED = "truncated or damaged"
 CASES = {
-    "empty": (content(2, b""), slice_(2), f"not a DICOM file; {AGAIN}"),
-    "text": (content(2, b"no DICOM file at all " * 20), slice_(2), f"not a DICOM file; {AGAIN}"),
+    "empty": (content(2, b""), slice_(2), "not a DICOM file; replace or remove it"),
+    "text": (content(2, b"no DICOM file at all " * 20), slice_(2), "not a DICOM file; replace or remove it"),
     "header cut off": (cut(2, 300), slice_(2), "has no usable Modality, SeriesInstanceUID, PhotometricInterpretation"),
     "pixels cut off": (cut(2, -7), slice_(2), f"{DAMAGED} (ValueError); {AGAIN}"),
     "no pixels": (change(2, PixelData=None, Rows=2000), slice_(2), "12 x 2000 pixels do not go into "),
     "MR": (change(2, Modality="MR"), slice_(2), "MR where CT is expected; remove it"),
-    "no modality": (change(2, Modality=None), slice_(2), f"has no usable Modality; {AGAIN}"),
-    "empty position": (change(2, ImagePositionPatient=""), slice_(2), f"has no usable ImagePositionPatient; {AGAIN}"),
+    "no modality": (change(2, Modality=None), slice_(2), "has no usable Modality; copy or export it again"),
+    "empty position": (
+        change(2, ImagePositionPatient=""),
+        slice_(2),
+        "has no usable ImagePositionPatient; copy or export it again",
+    ),
     "two positions": (
         change(2, ImagePositionPatient=[1, 2]),
         slice_(2),
-        f"has no usable ImagePositionPatient; {AGAIN}",
+        "has no usable ImagePositionPatient; copy or export it again",
     ),
-    "no slope": (change(2, RescaleSlope=None), slice_(2), f"has no usable RescaleSlope; {AGAIN}"),
+    "no slope": (change(2, RescaleSlope=None), slice_(2), "has no usable RescaleSlope; copy or export it again"),
     "no geometry": (
         change(2, PixelSpacing=None, ImageOrientationPatient=None),
         slice_(2),
-        f"has no usable PixelSpacing, ImageOrientationPatient; {AGAIN}",
+        "has no usable PixelSpacing, ImageOrientationPatient; copy or export it again",
     ),
-    "zero spacing": (change(2, PixelSpacing=[1, 0]), slice_(2), f"has no usable PixelSpacing; {AGAIN}"),
-    "no rows": (change(2, Rows=0), slice_(2), f"has no usable Rows; {AGAIN}"),
-    "spacing in words": (corrupt(2, b"2.0\\1.0 ", b"2.0\\one "), slice_(2), f"has no usable PixelSpacing; {AGAIN}"),
+    "zero spacing": (change(2, PixelSpacing=[1, 0]), slice_(2), "has no usable PixelSpacing; copy or export it again"),
+    "no rows": (change(2, Rows=0), slice_(2), "has no usable Rows; copy or export it again"),
+    "spacing in words": (
+        corrupt(2, b"2.0\\1.0 ", b"2.0\\one "),
+        slice_(2),
+        "has no usable PixelSpacing; copy or export it again",
+    ),
     "colour": (change(2, SamplesPerPixel=3), slice_(2), "is not one grey slice; remove it, or export one grey slice"),
     "frames": (change(2, NumberOfFrames=2), slice_(2), "is not one grey slice; remove it, or export one grey slice"),
     "video": (
@@ -462,17 +570,17 @@ CASES = {
     "mixed spacing": (
         change(2, PixelSpacing=[2, 1.1]),
         slice_(2),
-        f"1.1, 2 mm between pixels, the other slices 1, 2; {AGAIN}",
+        "1.1, 2 mm between pixels, the other slices 1, 2; replace or remove it",
     ),
     "mixed shape": (
         change(2, Columns=10, Rows=12),
         slice_(2),
-        f"10, 12 pixels, the other slices 12, 10; {AGAIN}",
+        "10, 12 pixels, the other slices 12, 10; replace or remove it",
     ),
     "mixed orientation": (
         change(2, ImageOrientationPatient=[-1, 0, 0, 0, -1, 0]),
         slice_(2),
-        f"-1, 0, 0, 0, -1, 0 for orientation, the other slices 1, 0, 0, 0, 1, 0; {AGAIN}",
+        "-1, 0, 0, 0, -1, 0 for orientation, the other slices 1, 0, 0, 0, 1, 0; replace or remove it",
     ),
     "gantry tilt": (turn((1, 0, 0, 0, COS, SIN)), FOLDER, "its slices are oblique by 12.0 degrees, not axial; "),
     "turned in plane": (turn((COS, SIN, 0, -SIN, COS, 0)), FOLDER, "its slices are oblique by 12.0 degrees, not axial"),
@@ -482,7 +590,7 @@ CASES = {
     "gap": (
         remove(2),
         FOLDER,
-        f"no slice between 103.00 and 109.00 mm ({file_of(1)} and {file_of(3)}), others are 3.00 mm apart; {AGAIN}",
+        f"no slice between 103.00 and 109.00 mm ({file_of(1)} and {file_of(3)}), others are 3.00 mm apart; add it",
     ),
     "doubled": (
         copy(2, "9.dcm"),
@@ -497,14 +605,75 @@ CASES = {
     "one position": (
         change_all(ImagePositionPatient=list(ORIGIN)),
         FOLDER,
-        f"has slices at one position only; {AGAIN}",
+        "has slices at one position only; export the series again",
     ),
     "constant": (
-        change_all(RescaleSlope=0, RescaleIntercept=-1024),
+        change_all(RescaleIntercept=-1024, PixelData=bytes(2 * SHAPE[0] * SHAPE[1])),
         slice_(2).rpartition("/")[0],
-        f"constant, every voxel has -1024 HU; {AGAIN}",
+        "constant, every voxel has -1024 HU; replace it",
     ),
-    "infinite": (change(2, RescaleSlope="1e300"), slice_(2), f"has NaN or infinite HU; {AGAIN}"),
+    "no positive slope": (change(2, RescaleSlope=0), slice_(2), "its RescaleSlope is 0, not positive; export it again"),
+    "two series in one slice": (
+        change(2, SeriesInstanceUID=["1.2.3.4", "1.2.3.5"]),
+        slice_(2),
+        "has no usable SeriesInstanceUID; copy or export it again",
+    ),
+    "colour of one channel": (
+        change(2, PhotometricInterpretation="PALETTE COLOR"),
+        slice_(2),
+        "is PALETTE COLOR where MONOCHROME2 is expected; export it again",
+    ),
+    "electron densities": (
+        change(2, RescaleType="ED"),
+        slice_(2),
+        "its values are in 'ED', not in HU; take the series of HU",
+    ),
+    "bits elsewhere": (
+        change(2, HighBit=14),
+        slice_(2),
+        "says of its pixels what does not fit (BitsStored 16 of 16); ",
+    ),
+    "bits beyond": (
+        change(2, BitsStored=8, HighBit=7),
+        slice_(2),
+        "has values beyond the 8 bits that are said to be stored; export it again",
+    ),
+    "half the bits": (
+        change(2, BitsAllocated=8, BitsStored=8, HighBit=7),
+        slice_(2),
+        "240 bytes of pixels where 120 are announced; export it again",
+    ),
+    "unsigned for signed": (
+        change(2, PixelRepresentation=0),
+        slice_(2),
+        "has values up to 65446 HU, perhaps unsigned for signed (PixelRepresentation); export it again",
+    ),
+    "bright padding": (
+        pad(2, 3000, 3000),
+        slice_(2),
+        "pads with 3000 HU, brighter than air; set these pixels to air",
+    ),
+    "true but huge": (
+        change(2, PixelData=bytes(2 * 3000 * 3000), Rows=3000, Columns=3000),
+        slice_(2),
+        "3000 x 3000 pixels, more than 4194304; reduce or remove it",
+    ),
+    "gantry said to be tilted": (
+        change_all(GantryDetectorTilt=-12),
+        FOLDER,
+        "its slices are of a gantry tilted by -12 degrees, not axial; take the axial series",
+    ),
+    "sheared": (
+        place(lambda k: (-30, -20 + 0.2 * k, 100 + 3 * k)),
+        FOLDER,
+        "its slices are shifted against one another by 1.20 mm; resample it, or take another series",
+    ),
+    "two steps": (
+        place(lambda k: (-30, -20, 100 + 3 * k + 1.4 * max(k - 3, 0))),
+        FOLDER,
+        "its slices are 3.00 to 4.40 mm apart; resample it, or take another series",
+    ),
+    "infinite": (change(2, RescaleSlope="1e300"), slice_(2), "has NaN or infinite HU; export it again"),
     "no labels": (lambda root: labels_of(root).unlink(), FOLDER, "has no labels; add label0001.nii.gz"),
     "no images": (
         lambda root: [path.unlink() for path in series_of(root).iterdir()],
@@ -559,6 +728,12 @@ def test_all_complaints_come_at_once(tmp_path):
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
 
 
+def test_labels_that_are_unpacked_are_named(tmp_path):
+    labels_of(write_case(tmp_path)).rename(labels_of(tmp_path).with_suffix(""))
+    line = f"{tmp_path.as_posix()}/{FOLDER}: has no labels but label0001.nii; add label0001.nii.gz"
+    assert problems(tmp_path) == [line]
+
+
 def test_several_complaints_about_one_case(tmp_path):
     """A damaged slice hides neither what is wrong with others nor with the labels, and no gap is made of it."""
     write_case(tmp_path)
@@ -567,7 +742,7 @@ def test_several_complaints_about_one_case(tmp_path):
     assert sorted(line.partition(": ")[2] for line in problems(tmp_path)) == [
         "PT where CT is expected; remove it",
         f"has labels other than 0 and 1 (3); {AGAIN}",
-        f"not a DICOM file; {AGAIN}",
+        "not a DICOM file; replace or remove it",
     ]
 
 
@@ -633,7 +808,7 @@ def test_a_missing_file_is_named(tmp_path):
     write_case(tmp_path)
     manifest = Manifest.of("Pancreas-CT", "synthetic", tmp_path)
     remove(2)(tmp_path)
-    with pytest.raises(InputError, match=rf"{file_of(2)}: cannot be read \(No such file or directory\); copy or"):
+    with pytest.raises(InputError, match=rf"{file_of(2)}: cannot be read \(No such file or directory\); mend"):
         pancreas_ct.read(manifest)
 
 

@@ -1,11 +1,13 @@
 """The plain layout of chest radiographs, written small: reading and every complaint."""
 
+import io
 import struct
+import unicodedata
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lib.data import chest, radiographs
 from lib.data.manifest import Manifest
@@ -73,13 +75,88 @@ def test_every_layout_is_found(prefix, suffix, tmp_path):
     assert found[1].masks == {name: folder / "masks" / name / "b.png" for name in chest.STRUCTURES}
 
 
-def test_the_table_may_come_from_a_spreadsheet(tmp_path):
+@pytest.mark.parametrize(
+    "content",
+    [
+        '\ufeffpatient, remark, licence, id\r\n 007 , "two\r\nlines, one cell", "CC BY, 4.0", a\r\n\r\n',
+        "\ufeffID;Licence;Patient;;\r\na;CC BY, 4.0;007;;\r\n;;;;\r\n",
+        'sep=;\r\nid;licence;patient\r\n"a";"CC BY, 4.0";"007"\r\n',
+        "id\tlicence\tpatient\ra\tCC BY, 4.0\t007\r",
+        '"id","licence","patient"\n\n"a","CC BY, 4.0","007"',
+    ],
+)
+def test_the_table_may_come_from_a_spreadsheet(content, tmp_path):
     root = write(tmp_path, "a")
-    (root / "sources.csv").write_bytes(
-        '\ufeffpatient, remark, licence, id\r\n 007 , "two\r\nlines, one cell", "CC BY, 4.0", a\r\n\r\n'.encode()
-    )
+    (root / "sources.csv").write_bytes(content.encode())
     (found,) = read(root)
     assert (found.patient, found.licence, found.name) == ("007", "CC BY, 4.0", "a")
+
+
+def renamed(root, old, new):
+    for path in [*root.glob(f"images/{old}.*"), *root.glob(f"masks/*/{old}.*")]:
+        path.rename(path.with_name(f"{new}{path.suffix}"))
+
+
+@pytest.mark.parametrize("name", ["001", "NA", "nan", "1e5", "True", "None", "-a", "$x$_[b]*"])
+def test_names_are_text(name, tmp_path):
+    root = write(tmp_path, "a")
+    renamed(root, "a", name)
+    write_table(root, f"{name},{name},{name}", header="id,licence,patient")
+    assert [(one.name, one.licence, one.patient) for one in read(root)] == [(name,) * 3]
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFD", "NFD")])
+def test_names_in_either_unicode_form_are_the_same(on_disk, in_table, tmp_path):
+    root = write(tmp_path, "a")
+    forms = {form: unicodedata.normalize(form, "M\u00fcller") for form in ("NFC", "NFD")}
+    renamed(root, "a", forms[on_disk])
+    (root / f"masks/heart/{forms[on_disk]}.png").rename(root / f"masks/heart/{forms[in_table]}.png")
+    write_table(root, f"{forms[in_table]},CC0,{forms[in_table]}", header="id,licence,patient")
+    (one,) = read(root)
+    assert (one.name, one.patient) == (forms["NFC"],) * 2
+    assert one.image.name == f"{forms[on_disk]}.png" and one.image.exists()
+
+
+def test_zeros_that_a_spreadsheet_drops(tmp_path):
+    root = write(tmp_path, "a")
+    renamed(root, "a", "007")
+    write_table(root, "7,CC0,1", header="id,licence,patient")
+    assert problems(root)[1:] == [f"{root.as_posix()}/sources.csv: 7 has no image; 007 may be meant, correct it"]
+
+
+def test_files_with_another_ending_or_in_a_misnamed_folder_are_named(tmp_path):
+    root = write(tmp_path).as_posix()
+    (tmp_path / "masks/heart/a.png").rename(tmp_path / "masks/heart/a.jpg")
+    (tmp_path / "masks/left lung").rename(tmp_path / "masks/Left_Lung")
+    so = "masks are expected as masks/<structure>/<id>.png or .gif; save or rename it so"
+    assert problems(tmp_path) == [
+        *(f"{root}/masks/Left_Lung/{name}.png: {so}" for name in "abc"),
+        f"{root}/masks/heart/a.jpg: {so}",
+    ]
+    for name in "abc":
+        (tmp_path / f"images/{name}.png").rename(tmp_path / f"images/{name}.tif")
+    assert problems(tmp_path) == [
+        f"no images but images/a.tif below {root}; expected images/<id>.png or .jpg, see data/README.md"
+    ]
+
+
+@pytest.mark.parametrize("name", ["Sources.xlsx", "sources.tsv"])
+def test_a_table_of_another_ending_is_named(name, tmp_path):
+    (write(tmp_path) / "sources.csv").rename(tmp_path / name)
+    (line,) = problems(tmp_path)
+    assert line.startswith(f"{tmp_path.as_posix()}/{name}: no sources.csv; save it as CSV under that name, with a row")
+
+
+@pytest.mark.parametrize("tag", range(2, 9))
+def test_turned_images_lie_upright_under_their_masks(tag, tmp_path):
+    back = {5: 5, 6: 8, 7: 7, 8: 6}.get(tag, tag)  # the turn that undoes it
+    exif, undo = Image.Exif(), Image.Exif()
+    exif[274], undo[274] = tag, back
+    root, buffer = write(tmp_path, "a"), io.BytesIO()
+    Image.fromarray(GREY).save(buffer, "PNG", exif=undo)
+    ImageOps.exif_transpose(Image.open(buffer)).save(root / "images/a.png", exif=exif)
+    write_table(root, ROWS[0])
+    np.testing.assert_array_equal(radiographs.image(read(root)[0].image), GREY / np.float32(255))
 
 
 def test_masks_of_half_the_size_and_any_kind_are_fine(tmp_path):
@@ -106,7 +183,7 @@ def test_a_problem_of_one_image_alone(tmp_path):
     with pytest.raises(InputError) as error:
         radiographs.image(tmp_path / "none.png")
     assert error.value.problems == [
-        f"{tmp_path.as_posix()}/none.png: cannot be read (FileNotFoundError); copy or unpack it again"
+        f"{tmp_path.as_posix()}/none.png: cannot be read (No such file or directory); mend that, or replace it"
     ]
 
 
@@ -145,11 +222,11 @@ spoilt = mask("heart")
 spoilt[30, 40] = 254
 CASES = {
     "colour": (rewrite(IMAGE, colour), IMAGE, "has colours where grey is expected"),
-    "unreadable": (content(IMAGE, b"no image"), IMAGE, "cannot be read (UnidentifiedImageError)"),
-    "bomb": (content(IMAGE, bomb()), IMAGE, "more than 89478485 pixels are refused"),
+    "unreadable": (content(IMAGE, b"no image"), IMAGE, "is no PNG or GIF or JPEG; replace it by one"),
+    "bomb": (content(IMAGE, bomb()), IMAGE, "more than 25165824 pixels are refused"),
     "blank": (rewrite(IMAGE, np.full(SHAPE, 9, np.uint8)), IMAGE, "blank, every pixel has the same value"),
-    "unreadable mask": (content(HEART, b""), HEART, "cannot be read (UnidentifiedImageError)"),
-    "mask bomb": (content(HEART, bomb()), HEART, "more than 89478485 pixels are refused"),
+    "unreadable mask": (content(HEART, b""), HEART, "empty; copy or unpack it again"),
+    "mask bomb": (content(HEART, bomb()), HEART, "more than 25165824 pixels are refused"),
     "not binary": (rewrite(HEART, spoilt), HEART, "is not binary, it holds 0, 254, 255"),
     "empty mask": (rewrite(HEART, np.zeros(SHAPE, np.uint8)), HEART, "empty, it shows no heart"),
     "aspect": (
@@ -171,13 +248,33 @@ CASES = {
     "no row": (table(*ROWS[1:]), IMAGE, "sources.csv; add it"),
     "no image of a row": (table(*ROWS, "d,x,CC BY,3"), TABLE, "d has no image; add it to images/ or remove the row"),
     "id twice": (table(*ROWS, "a,x,CC BY,3"), TABLE, "line 5 has the id a again; keep one row an image"),
+    "ending in the table": (table("a.png,x,CC BY,12", *ROWS[1:]), None, "a.png has no image; a may be meant, correct"),
     "no column": (
         table("a,1", "b,2", "c,3", header="id,patients"),
         TABLE,
-        "has no column licence, patient; its columns are id, licence and patient, between commas",
+        "has no column licence, patient but id, patients; name them so, one each",
     ),
-    "semicolons": (table("a;CC BY;1", header="id;licence;patient"), TABLE, "has no column id, licence, patient; "),
-    "empty table": (content(TABLE, b""), TABLE, "has no column id, licence, patient; "),
+    "a column twice": (
+        table("a,1,CC BY,3", header="id,patient,licence,patient"),
+        TABLE,
+        "has several columns patient; name them so, one each",
+    ),
+    "empty table": (content(TABLE, b""), TABLE, "has no column id, licence, patient but none; "),
+    "a comma too many": (
+        table("a,x,CC BY, 4.0,12", *ROWS[1:]),
+        None,
+        "line 2 has 5 cells where there are 4 columns; put quotes around a cell with a comma",
+    ),
+    "control characters": (
+        table("a\x1b[2J,x,CC BY,12", *ROWS[1:]),
+        None,
+        "line 2 holds what cannot be printed; correct it",
+    ),
+    "dark": (
+        rewrite(IMAGE, GREY.astype(np.uint16) * 16),
+        IMAGE,
+        "uses 12 of its 16 bits, so that it is displayed nearly black; multiply its values by 16",
+    ),
     "no patient": (table("a,x,CC BY, ", *ROWS[1:]), TABLE, "line 2 has an empty cell; fill in"),
     "no licence": (table(*ROWS[:2], "c,,,7"), TABLE, "line 4 has an empty cell; fill in"),
     "short row": (table("a,x,CC BY", *ROWS[1:]), TABLE, "line 2 has an empty cell; fill in"),
@@ -190,8 +287,9 @@ CASES = {
 def test_complaint(case, tmp_path):
     spoil, file, text = CASES[case]
     spoil(write(tmp_path))
-    (line,) = problems(tmp_path)
-    assert line.startswith(f"{tmp_path.as_posix()}/{file}: ")
+    lines = problems(tmp_path)
+    (line,) = lines if file else [line for line in lines if not line.endswith("; add it")]
+    assert line.startswith(f"{tmp_path.as_posix()}/{file or TABLE}: ")
     assert text in line
     assert "; " in line  # what is wrong; what to do
 
@@ -235,7 +333,7 @@ def test_no_table(tmp_path):
 def test_no_images(tmp_path):
     (tmp_path / "readme.txt").write_text("nothing here", encoding="utf-8")
     (line,) = problems(tmp_path)
-    assert line == f"no images below {tmp_path.as_posix()}; expected images/<id>.png and others, see data/README.md"
+    assert line == f"no images below {tmp_path.as_posix()}; expected images/<id>.png or .jpg, see data/README.md"
 
 
 def test_all_complaints_come_at_once(tmp_path):

@@ -1,12 +1,15 @@
 """The HDF5 layout of fetal ultrasound, written small: reading, every complaint, crop and reduction."""
 
+import os
 import shutil
+import tracemalloc
+import zlib
 
 import h5py
 import numpy as np
 import pytest
 
-from lib.data import ultrasound
+from lib.data import hdf5, ultrasound
 from lib.data.manifest import Manifest
 from lib.errors import InputError
 
@@ -258,7 +261,9 @@ def test_gone(tmp_path):
     frames = ultrasound.read(manifest)
     path.unlink()
     for action in (lambda: ultrasound.read(manifest), lambda: ultrasound.prepare(frames, "val", SHAPE, SHAPE)):
-        with pytest.raises(InputError, match=r"cannot be read \(No such file or directory\); copy it again$"):
+        with pytest.raises(
+            InputError, match=r"cannot be read \(No such file or directory\); mend that, or replace it$"
+        ):
             action()
 
 
@@ -271,7 +276,7 @@ def test_damaged_inside(tmp_path):
     for place in places:
         whole[place.byte_offset + 20 : place.byte_offset + 60] = bytes(40)
     path.write_bytes(whole)
-    damaged = "damaged, cannot be read to its end; copy it again"
+    damaged = "the chunk at (2, 0, 0, 0) does not unpack to its 504 bytes; copy it again"
     assert problems(tmp_path) == [
         f"x_train: {damaged}",
         f"x_val: {damaged}",
@@ -296,15 +301,150 @@ def test_empty_file(tmp_path):
     assert problems(tmp_path) == [f"lacks {', '.join(ultrasound.KEYS)}, has nothing; {MEND}"]
 
 
-def test_groups_and_broken_links_are_no_data(tmp_path):
+def test_groups_and_types_are_no_data(tmp_path):
     path = save(tmp_path)
     with h5py.File(path, "a") as file:
-        del file["x_val"], file["p_train"]
+        for key in ("p_train", "x_val", "box_test"):
+            del file[key]
+        file["p_train"] = np.dtype("u1")
         file.create_group("x_val")
-        file["p_train"] = h5py.SoftLink("/nowhere")
-        del file["box_test"]
         file.create_group("box_test")
     assert problems(tmp_path) == [f"{key}: no dataset, or damaged; {MEND}" for key in ("p_train", "x_val", "box_test")]
+
+
+# Values of this file only
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        h5py.SoftLink("/nowhere"),
+        h5py.SoftLink("/x_val"),
+        h5py.SoftLink("/x_train"),
+        h5py.SoftLink("/elsewhere/x_train"),
+        h5py.ExternalLink("../other.h5", "x_train"),
+        h5py.ExternalLink("ultrasound.hdf5", "x_val"),
+    ],
+    ids=lambda link: link.path,
+)
+def test_links_are_not_followed(link, tmp_path):
+    """Not even to what lies in the file: on its way may be a link to another, and that may be a FIFO."""
+    path = save(tmp_path / "data")
+    os.mkfifo(tmp_path / "other.h5")
+    with h5py.File(path, "a") as file:
+        del file["x_train"]
+        file["elsewhere"] = h5py.ExternalLink("../other.h5", "/")
+        file["x_train"] = link
+    assert problems(tmp_path / "data") == [f"x_train: a link, maybe to another file; {MEND}"]
+
+
+def test_a_second_name_is_as_good_as_the_first(tmp_path):
+    path = save(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["copy"] = file["x_train"]
+    assert read(tmp_path).counts == COUNTS
+
+
+def test_virtual_datasets_are_not_opened(tmp_path):
+    path = save(tmp_path / "data")
+    os.mkfifo(tmp_path / "other.h5")
+    layout = h5py.VirtualLayout((7, 1, *SHAPE), np.uint8)
+    layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "x", (7, 1, *SHAPE))
+    with h5py.File(path, "a") as file:
+        del file["x_train"]
+        file.create_virtual_dataset("x_train", layout)
+    assert problems(tmp_path / "data") == [f"x_train: its values are in other files; {MEND}"]
+
+
+def test_external_storage_is_not_opened(tmp_path):
+    path = save(tmp_path / "data")
+    os.mkfifo(tmp_path / "values")
+    with h5py.File(path, "a") as file:
+        del file["x_train"]
+        whole = [(tmp_path / "values", 0, 7 * 252)]
+        file.create_dataset("x_train", (7, 1, *SHAPE), np.uint8, external=whole)
+    assert problems(tmp_path / "data") == [f"x_train: its values are in other files; {MEND}"]
+
+
+# Packed chunks
+
+
+def packed(path, key, stream, *filters):
+    """The first dataset of `key` again in chunks of two frames, each of them `stream` under any filters."""
+    with h5py.File(path, "a") as file:
+        shape = file[key].shape
+        del file[key]
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((2, *shape[1:]))
+        for code in filters:
+            values = (0, 0, 2 * 252) if code == h5py.h5z.FILTER_LZF else (3,)
+            plan.set_filter(code, h5py.h5z.FLAG_OPTIONAL, values)
+        space = h5py.h5s.create_simple(shape)
+        made = h5py.h5d.create(file.id, key.encode(), h5py.h5t.NATIVE_UINT8, space, plan)
+        for index in range(0, len(stream) and shape[0], 2):
+            made.write_direct_chunk((index, 0, 0, 0), stream)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [(32015, " (Zstandard)"), (32001, " (Blosc)"), (307, " (bzip2)"), (4, " (szip)"), (6, " (scaleoffset)"), (311, "")],
+)
+def test_a_filter_that_is_not_there_is_named(code, name, tmp_path):
+    packed(save(tmp_path), "x_val", bytes(100), code)
+    how = "pack it with gzip where it can be read (h5repack -f GZIP=4)"
+    assert problems(tmp_path) == [f"x_val: packed by the filter {code}{name}, which is not read here; {how}"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "lzf"},
+        {"compression": "lzf", "shuffle": True, "fletcher32": True},
+        {"compression": "gzip", "shuffle": True, "fletcher32": True},
+        {"compression": "gzip", "compression_opts": 0},
+        {"fletcher32": True, "chunks": True},
+        {"shuffle": True, "chunks": True},
+    ],
+    ids=str,
+)
+def test_what_h5py_packs_is_read(options, tmp_path):
+    arrays = content(np.int16)
+    save(tmp_path, arrays, **options)
+    images = ultrasound.prepare(read(tmp_path), "train", SHAPE, SHAPE)[0]
+    np.testing.assert_array_equal(images, arrays["x_train"][:, 0])
+
+
+DEFLATE, FLETCHER = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32
+
+
+@pytest.mark.parametrize("filters", [(DEFLATE,), (FLETCHER, DEFLATE), (DEFLATE, FLETCHER)])
+@pytest.mark.parametrize("unpacked", [503, 2**26])
+def test_chunks_that_unpack_to_another_size(unpacked, filters, tmp_path):
+    packed(save(tmp_path), "x_val", zlib.compress(bytes(unpacked)), *filters)
+    size = 508 if filters[0] == FLETCHER else 504
+    tracemalloc.start()
+    found = problems(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [f"x_val: the chunk at (0, 0, 0, 0) does not unpack to its {size} bytes; copy it again"]
+    assert peak < 2**24
+
+
+def test_chunks_that_are_packed_twice(tmp_path):
+    packed(save(tmp_path), "x_val", zlib.compress(zlib.compress(bytes(504))), DEFLATE, DEFLATE)
+    assert problems(tmp_path) == [f"x_val: packed more than once; {MEND}"]
+
+
+def test_a_large_chunk_of_lzf(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "LARGEST", 2000)
+    packed(save(tmp_path), "x_val", bytes(100), h5py.h5z.FILTER_LZF)
+    assert problems(tmp_path) == ["x_val: the chunk at (0, 0, 0, 0) does not unpack to its 504 bytes; copy it again"]
+
+
+def test_true_but_huge(tmp_path, monkeypatch):
+    save(tmp_path)
+    monkeypatch.setattr(hdf5, "BYTES", 252 * 6)
+    assert problems(tmp_path) == [f"x_train: {252 * 7} bytes, more than {252 * 6}; divide it"]
 
 
 @pytest.mark.parametrize(
@@ -326,11 +466,27 @@ def test_groups_and_broken_links_are_no_data(tmp_path):
         ("label_names", np.array([[b"a"]]), "not a list of names"),
         ("label_names", np.array([], "S4"), "not a list of names"),
         ("p_val", h5py.Empty("i8"), "shape () where (4,) is expected"),
+        ("x_val", h5py.Empty("i8"), "shape () where (N, 1, rows, columns) is expected"),
+        ("p_val", np.zeros(4, bool), "values of type bool where integers are expected"),
+        ("p_val", np.zeros(4, [("a", int)]), "values of type [('a', '<i8')] where integers are expected"),
+        ("p_val", np.array([b"a"] * 4), "values of type |S1 where integers are expected"),
     ],
 )
 def test_shapes_and_types(key, array, expected, tmp_path):
     save(tmp_path, content() | {key: array})
     assert problems(tmp_path) == [f"{key}: {expected}; {MEND}"]
+
+
+@pytest.mark.parametrize("kind", ["reference", "time"])
+def test_types_that_are_no_numbers(kind, tmp_path):
+    path = save(tmp_path)
+    with h5py.File(path, "a") as file:
+        del file["p_val"]
+        space = h5py.h5s.create_simple((4,))
+        kinds = {"reference": h5py.h5t.STD_REF_OBJ, "time": h5py.h5t.UNIX_D32LE}
+        h5py.h5d.create(file.id, b"p_val", kinds[kind], space)
+    (line,) = problems(tmp_path)
+    assert line.startswith("p_val: values of ")
 
 
 def test_labels_without_their_frames_are_still_checked(tmp_path):
@@ -469,6 +625,14 @@ def test_boxes_beyond_the_frame(box, tmp_path):
     assert problems(tmp_path)[0] == first
 
 
+def test_a_box_beyond_all_numbers(tmp_path):
+    """2**64 - 1 is not -1, which stands for no box."""
+    boxes = np.abs(content()["box_test"]).astype(np.uint64)
+    boxes[2] = 2**64 - 1
+    save(tmp_path, content() | {"box_test": boxes})
+    assert "box_test: 1 boxes reach beyond the frame, 14 x 18, the first at index 2" in problems(tmp_path)[0]
+
+
 def test_empty_boxes(tmp_path):
     arrays = content()
     arrays["box_test"][1], arrays["box_test"][3] = (5, 5, 5, 8), (3, 9, 8, 4)
@@ -478,7 +642,14 @@ def test_empty_boxes(tmp_path):
 
 def test_names_that_are_no_text(tmp_path):
     save(tmp_path, content() | {"label_names": np.array([b"\xff\xfe", b"b", b"c"])})
-    assert problems(tmp_path) == ["label_names: damaged, cannot be read to its end; copy it again"]
+    assert problems(tmp_path) == [f"label_names: not UTF-8; {MEND}"]
+
+
+@pytest.mark.parametrize("name", ["", "4\n5", "\x1b[2J", "x" * 257])
+def test_names_that_cannot_be_printed(name, tmp_path):
+    save(tmp_path, content() | {"label_names": np.array([name, "b", "Background"], object)})
+    text = "names that are empty, longer than 256 characters or not to be printed"
+    assert problems(tmp_path) == [f"label_names: {text}; {MEND}"]
 
 
 def test_everything_at_once(tmp_path):

@@ -5,21 +5,21 @@ Left and right are the patient's: the right lung is on the left side of the imag
 
 import difflib
 import re
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
 from lib import paths, progress
+from lib.data import names, pictures
 from lib.data.manifest import Manifest
+from lib.data.pictures import TRANSPARENT
 from lib.errors import InputError, raise_all
 
 STRUCTURES = ("right lung", "left lung", "heart")  # labels 1, 2, 3; 0 is the background (Murase 2020, section 2.2)
 ASPECT = 0.01  # relative difference between the aspects of an image and its mask that rounding to pixels may cause
-AGAIN = "copy or unpack it again"
 
 _FORMATS = ("PNG", "GIF", "JPEG")
 _LIKE = 0.75  # difflib's ratio from which a name is obviously meant: JPCLN001_mask for JPCLN001
@@ -45,43 +45,37 @@ class Radiograph:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """The grey values that a PNG, GIF or JPEG file displays, without transparency; a palette is looked up.
+    """The grey values that a PNG, GIF or JPEG file displays; a palette is looked up, what is transparent is black.
 
     Returns:
         (H, W) uint8, or uint16 for a PNG of 16 bits.
 
     Raises:
-        ValueError: unreadable, more than Pillow's limit of 89 million pixels, or coloured; says what to do.
+        InputError: as `pictures.read`; or coloured, or transparent where it is not black.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as file:
-                file.verify()  # a PNG's checksums, which are not looked at below
-            with Image.open(path, formats=_FORMATS) as file:
-                pixels = np.asarray(file if file.mode in ("L", "I;16") else file.convert("RGBA"))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS} pixels are refused; reduce or replace it") from None
-    except (OSError, SyntaxError, ValueError) as fault:  # Pillow's for a missing, cut off and garbled file
-        raise ValueError(f"cannot be read ({type(fault).__name__}); {AGAIN}") from None
-    if pixels.ndim == 3:  # (H, W, 4)
-        if (pixels[..., :3] != pixels[..., :1]).any():
-            raise ValueError("has colours where grey is expected; save it as grey")
-        pixels = pixels[..., 0]
-    return pixels
+    picture = pictures.read(path, _FORMATS)
+    if picture.mode != "RGBA":
+        return np.asarray(picture)
+    red, green, blue, alpha = (np.asarray(picture.getchannel(name)) for name in "RGBA")
+    if (red != green).any() or (red != blue).any():
+        raise InputError(f"{paths.shown(path)}: has colours where grey is expected; save it as grey")
+    if red[alpha < 255].any():
+        raise InputError(f"{paths.shown(path)}: {TRANSPARENT}")
+    return red
 
 
 def read_mask(path: Path) -> np.ndarray:
     """A mask as (H, W) bool: whatever is not 0.
 
     Raises:
-        ValueError: as `read_grey`, or not binary (0 and one other value, such as 255 or 1); says what to do.
+        InputError: as `read_grey`, or not binary (0 and one other value, such as 255 or 1).
     """
     pixels = read_grey(path)
     values = np.unique(pixels)
     if values[0] != 0 or len(values) > 2:
         shown = ", ".join(map(str, values[:3])) + (", ..." if len(values) > 3 else "")
-        raise ValueError(f"is not binary, it holds {shown}; save it with 0 outside and 255 inside")
+        problem = f"is not binary, it holds {shown}; save it with 0 outside and 255 inside"
+        raise InputError(f"{paths.shown(path)}: {problem}")
     return pixels != 0
 
 
@@ -142,18 +136,45 @@ def same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:
 
 
 def collect(manifest: Manifest, layout: re.Pattern, problems: list[str]) -> dict[str | tuple[str, ...], str]:
-    """The manifest's files that fit `layout`, by the text of its group, or of its groups as a tuple.
+    """The manifest's files that fit `layout`, by the text of its group, or of its groups as a tuple, composed.
 
     Files that say the same (in two folders, with two suffixes) add to `problems`; the first is kept.
     """
     files = {}
-    for match in filter(None, map(layout.fullmatch, sorted(manifest.files))):
+    for file in sorted(manifest.files):
+        if not (match := layout.fullmatch(names.composed(file))):
+            continue
         key = match.group(*range(1, layout.groups + 1))
         if key in files:
             other = paths.shown(manifest.path(files[key]))
-            problems.append(f"{paths.shown(manifest.path(match[0]))}: also found as {other}; keep one of them")
-        files.setdefault(key, match[0])
+            form = " in another Unicode form" if names.composed(files[key]) == match[0] else ""
+            problems.append(f"{paths.shown(manifest.path(file))}: also found as {other}{form}; keep one of them")
+        files.setdefault(key, file)
     return files
+
+
+def astray(manifest: Manifest, folder: str, taken: Container[str]) -> dict[str, str]:
+    """Files in folders called like `folder`, case and joints aside, that are not `taken`: name -> file.
+
+    There lies what is missed: with another ending, or in "Left_Lung".
+    """
+    found = {}
+    for path in map(PurePosixPath, sorted(manifest.files)):
+        if _loosely(path.parent.name) == _loosely(folder) and str(path) not in taken:
+            found.setdefault(names.composed(path.stem), str(path))
+    return found
+
+
+def meant(name: str, candidates: Container[str]) -> str | None:
+    """The one of `candidates` that is obviously meant by `name`, if any: JPCLN001 by jpcln001_mask, 007 by 7."""
+    loose = {_loosely(candidate).lstrip("0"): candidate for candidate in sorted(candidates)}
+    wanted = _loosely(PurePosixPath(name).stem).lstrip("0")
+    closest = [wanted] if wanted in loose else difflib.get_close_matches(_loosely(name), loose, n=1, cutoff=_LIKE)
+    return loose[closest[0]] if closest else None
+
+
+def _loosely(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", names.composed(name)).casefold()
 
 
 def check(
@@ -161,6 +182,7 @@ def check(
     images: dict[str, str],
     masks: dict[tuple[str, str], str],
     read_image: Callable[[Path], np.ndarray],
+    layout: str,
     problems: list[str],
     owners: dict[str, tuple[str, str]] | None = None,
 ) -> list[Radiograph]:
@@ -171,13 +193,14 @@ def check(
         images: name -> file.
         masks: (structure, name) -> file.
         read_image: path -> (H, W), raises InputError.
+        layout: where masks are looked for, as people write it.
         problems: what is known to be wrong already.
         owners: name -> patient and licence; where a name is missing, the patient is the name.
 
     Raises:
         InputError: `problems` and one line for each further one.
     """
-    problems = problems + _pairing_problems(manifest, images, masks)
+    problems = problems + _pairing_problems(manifest, images, masks, layout)
     radiographs = []
     for name in progress.bar(sorted(images), desc=f"check {manifest.dataset}", unit="image"):
         patient, licence = (owners or {}).get(name, (name, ""))
@@ -188,22 +211,28 @@ def check(
     return radiographs
 
 
-def _pairing_problems(manifest: Manifest, images: dict[str, str], masks: dict[tuple[str, str], str]) -> list[str]:
-    """Images that lack a mask and masks that lack an image, with the name that was probably meant."""
+def _pairing_problems(
+    manifest: Manifest, images: dict[str, str], masks: dict[tuple[str, str], str], layout: str
+) -> list[str]:
+    """Images that lack a mask and masks that lack an image, with the file or the name that was probably meant."""
     problems = []
     for structure in STRUCTURES:
         masked = {name for kind, name in masks if kind == structure}
-        if not masked:
+        others = astray(manifest, structure, set(masks.values()))
+        if not masked and not others:
             problems.append(f"{manifest.root}: no masks of the {structure}; add its folder, see data/README.md")
             continue
-        lacking = {name.casefold(): name for name in sorted(images.keys() - masked)}
-        for name in lacking.values():
+        lacking = images.keys() - masked
+        for name in sorted(lacking & others.keys()):
+            problems.append(
+                f"{paths.shown(manifest.path(others[name]))}: masks are expected as {layout}; save or rename it so"
+            )
+        for name in sorted(lacking - others.keys()):
             image = paths.shown(manifest.path(images[name]))
             problems.append(f"{image}: has no mask of the {structure}; add it or remove the image")
         for name in sorted(masked - images.keys()):
-            mask = manifest.path(masks[structure, name])
-            meant = difflib.get_close_matches(name.casefold(), lacking, n=1, cutoff=_LIKE)
-            advice = f"{lacking[meant[0]]} may be meant, rename it" if meant else "add its image or remove it"
+            mask, other = manifest.path(masks[structure, name]), meant(name, lacking)
+            advice = f"{other} may be meant, rename it" if other else "add its image or remove it"
             problems.append(f"{paths.shown(mask)}: no image is called {name}; {advice}")
     return problems
 
@@ -216,23 +245,23 @@ def _file_problems(radiograph: Radiograph, read_image: Callable[[Path], np.ndarr
     except InputError as fault:
         problems += fault.problems
     if image is not None and image.min() == image.max():
-        problems.append(f"{paths.shown(radiograph.image)}: blank, every pixel has the same value; {AGAIN}")
+        problems.append(f"{paths.shown(radiograph.image)}: blank, every pixel has the same value; replace or remove it")
     for structure, path in radiograph.masks.items():
         shown = paths.shown(path)
         try:
             mask = read_mask(path)
-        except ValueError as fault:
-            problems.append(f"{shown}: {fault}")
+        except InputError as fault:
+            problems += fault.problems
             continue
         if not mask.any():
             problems.append(f"{shown}: empty, it shows no {structure}; draw it or leave the image out")
         if image is not None and not same_aspect(image.shape, mask.shape):
             sizes = f"{_by(mask.shape)} pixels, another aspect than its image's {_by(image.shape)}"
-            problems.append(f"{shown}: {sizes}; {AGAIN}")
+            problems.append(f"{shown}: {sizes}; replace it by the mask of this image, turned as this is")
         elif first is None:
             first = mask.shape
         elif mask.shape != first:
-            problems.append(f"{shown}: {_by(mask.shape)} pixels, the image's other masks have {_by(first)}; {AGAIN}")
+            problems.append(f"{shown}: {_by(mask.shape)} pixels, the image's other masks have {_by(first)}; save it so")
     return problems
 
 

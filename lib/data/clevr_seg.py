@@ -7,16 +7,18 @@ sorted by name they are in the order of the scene's objects.
 
 import json
 import math
-import warnings
-from dataclasses import dataclass
+import reprlib
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from lib import errors, paths, progress
+from lib.data import limits, pictures
 from lib.data.manifest import Manifest
+from lib.data.names import composed
 
 FACTORS = {  # in the order of the released code's one-hot codes
     "quadrant": ("top_left", "top_right", "bottom_right", "bottom_left"),
@@ -61,23 +63,24 @@ def read(manifest: Manifest, size: int, quadrant: str = "centre_of_mass") -> Cle
     """
     if quadrant not in ("centre_of_mass", "pixel_coords"):
         raise errors.InputError(f"quadrant: {quadrant!r} is unknown; use centre_of_mass or pixel_coords")
-    names, segmentations, problems = _list(manifest)
+    files, problems = _list(manifest)
     images, masks, rows, widths = [], [], [], {}
-    for name in progress.bar(names, desc="read CLEVR-Seg", unit="image"):
+    for name in progress.bar(files, desc="read CLEVR-Seg", unit="image"):
         found = len(problems)
-        path = manifest.path(f"images/{name}.png")
+        path, segmentations = manifest.path(files[name].image), files[name].masks
         image = _pixels(path, None, problems)
-        described = _scene(manifest.path(f"scenes/{name}.json"), problems)
+        described = _scene(manifest.path(files[name].scene), problems)
         if image is not None and image.shape[0] != image.shape[1]:
             problems.append(f"{paths.shown(path)}: {_by(image)} pixels is not square; restore the file")
         elif image is not None:
             widths.setdefault(image.shape[1], []).append(path)
-        if described is not None and len(described) != len(segmentations[name]):
+        if described is not None and len(described) != len(segmentations):
+            others = f" ({files[name].others[0]} is no PNG)" if files[name].others else ""
             problems.append(
-                f"{paths.shown(manifest.path(f'segmentations/{name}'))}: {len(segmentations[name])} masks for "
-                f"{len(described)} objects in the scene; restore one mask for each object"
+                f"{paths.shown(manifest.path(f'segmentations/{name}'))}: {len(segmentations)} masks for "
+                f"{len(described)} objects in the scene{others}; restore one mask for each object"
             )
-        full = [_mask(manifest.path(file), image, problems) for file in segmentations[name]]
+        full = [_mask(manifest.path(file), image, problems) for file in segmentations]
         if len(problems) > found:
             continue  # nothing more can be said of this image, but of the others
         width = image.shape[1]
@@ -91,12 +94,12 @@ def read(manifest: Manifest, size: int, quadrant: str = "centre_of_mass") -> Cle
         masks.append(np.stack([_reduce(mask, size) for mask in full]))
         problems += [
             f"{paths.shown(manifest.path(file))}: its object vanishes at size {size}; ask for a larger size"
-            for file, mask in zip(segmentations[name], masks[-1], strict=True)
+            for file, mask in zip(segmentations, masks[-1], strict=True)
             if not mask.any()
         ]
     problems += _wrong_widths(widths, size)
     errors.raise_all(problems)
-    return ClevrSeg(names, np.stack(images), masks, pd.DataFrame(rows))
+    return ClevrSeg(list(files), np.stack(images), masks, pd.DataFrame(rows))
 
 
 def condition(data: ClevrSeg, factor: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,56 +144,63 @@ def split(n_images: int, sizes: tuple[int, int, int]) -> dict[str, slice]:
     }
 
 
-def _list(manifest: Manifest) -> tuple[list[str], dict[str, list[str]], list[str]]:
-    """Names that have both image and scene, sorted; their segmentations' paths, sorted; and problems."""
-    files = {"images": set(), "scenes": set()}
-    segmentations: dict[str, list[str]] = {}
-    for path in map(PurePosixPath, sorted(manifest.files)):
-        match path.parts:
-            case ("images", name) if name.endswith(".png"):
-                files["images"].add(path.stem)
-            case ("scenes", name) if name.endswith(".json"):
-                files["scenes"].add(path.stem)
-            case ("segmentations", name, mask) if mask.endswith(".png"):
-                segmentations.setdefault(name, []).append(str(path))
+@dataclass
+class _Files:
+    """One image's files, as the manifest calls them; `others` lie beside its masks and are none."""
+
+    image: str | None = None
+    scene: str | None = None
+    masks: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+def _list(manifest: Manifest) -> tuple[dict[str, _Files], list[str]]:
+    """Files of each name that has both image and scene, sorted; and problems."""
+    found: dict[str, _Files] = defaultdict(_Files)
+    astray = {}  # folder and name -> file with another ending
+    for file in sorted(manifest.files):
+        path = PurePosixPath(composed(file))
+        match (*path.parts[:-1], path.suffix.lower()):
+            case ("images", ".png"):
+                found[path.stem].image = file
+            case ("scenes", ".json"):
+                found[path.stem].scene = file
+            case ("segmentations", name, ".png"):
+                found[name].masks.append(file)
+            case ("segmentations", name, _):
+                found[name].others.append(file)
+            case ("images" | "scenes" as folder, _):
+                astray[folder, path.stem] = file
     problems = []
-    if not files["images"]:
+    if not any(files.image for files in found.values()):
         problems.append(
             f"{paths.shown(manifest.path('images'))}: no images; render or download them as data/README.md says"
         )
-    for name in sorted(files["images"] ^ files["scenes"]):
-        here, missing = ("images", "scenes") if name in files["images"] else ("scenes", "images")
-        suffix = {"images": "png", "scenes": "json"}
-        problems.append(
-            f"{paths.shown(manifest.path(f'{here}/{name}.{suffix[here]}'))}: "
-            f"has no {missing}/{name}.{suffix[missing]}; restore that or remove this"
-        )
-    for name in sorted(set(segmentations) - files["images"] - files["scenes"]):
-        problems.append(
-            f"{paths.shown(manifest.path(f'segmentations/{name}'))}: has neither image nor scene; restore or remove it"
-        )
-    names = sorted(files["images"] & files["scenes"])
-    return names, {name: segmentations.get(name, []) for name in names}, problems
+    for name in sorted(found):
+        files = found[name]
+        if files.image is None and files.scene is None:
+            where = paths.shown(manifest.path(f"segmentations/{name}"))
+            problems.append(f"{where}: has neither image nor scene; restore or remove it")
+        elif files.image is None or files.scene is None:
+            here = paths.shown(manifest.path(files.image or files.scene))
+            missing, suffix = ("images", "png") if files.image is None else ("scenes", "json")
+            other = astray.get((missing, name))
+            advice = f"{other} may be it, save or rename it so" if other else "restore that or remove this"
+            problems.append(f"{here}: has no {missing}/{name}.{suffix}; {advice}")
+    return {name: found[name] for name in sorted(found) if found[name].image and found[name].scene}, problems
 
 
 def _pixels(path: Path, wanted: tuple[int, int] | None, problems: list[str]) -> np.ndarray | None:
-    """An RGB or RGBA PNG as uint8 (height, width, 3), or None and a problem."""
+    """A PNG in colour as uint8 (height, width, 3), without transparency, or None and a problem."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG",)) as file:
-                file.verify()  # its checksums, which are not looked at below
-            with Image.open(path, formats=("PNG",)) as file:
-                pixels, mode = np.asarray(file), file.mode
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        problems.append(f"{paths.shown(path)}: more than {Image.MAX_IMAGE_PIXELS} pixels are refused; restore the file")
+        picture = pictures.read(path, ("PNG",))
+    except errors.InputError as fault:
+        problems += fault.problems
         return None
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's for a missing, cut off and garbled file
-        problems.append(f"{paths.shown(path)}: cannot be read ({type(error).__name__}); restore the file")
+    if picture.mode != "RGBA":
+        problems.append(f"{paths.shown(path)}: is of mode {picture.mode}; save it as RGB or RGBA")
         return None
-    if mode not in ("RGB", "RGBA"):
-        problems.append(f"{paths.shown(path)}: is of mode {mode}; save it as RGB or RGBA")
-        return None
+    pixels = np.asarray(picture)
     if wanted is not None and pixels.shape[:2] != wanted:
         problems.append(
             f"{paths.shown(path)}: {_by(pixels)} pixels where its image has {wanted[1]} x {wanted[0]}; restore the file"
@@ -260,23 +270,24 @@ def _area_average(pixels: np.ndarray, size: int) -> np.ndarray:
 
 def _scene(path: Path, problems: list[str]) -> list[dict] | None:
     """The objects of a scene, or None and a problem for everything that is wrong with it."""
+    shown, found = paths.shown(path), []
     try:
-        objects = json.loads(path.read_text(encoding="utf-8"))["objects"]
-        found = []
+        objects = json.loads(limits.read(path, limits.SCENE).decode("utf-8-sig"))["objects"]
         for index, thing in enumerate(objects):
             x, y = thing["pixel_coords"][:2]  # fails if there are no two, the next line if they are no numbers
             if not (math.isfinite(x) and math.isfinite(y)):
-                found.append(f"{paths.shown(path)}: object {index} is nowhere, at {x}, {y}; restore the file")
+                found.append(f"{shown}: object {index} is nowhere, at {x}, {y}; restore the file")
             for factor, key in SCENE_KEYS.items():
                 if thing[key] not in FACTORS[factor]:
-                    found.append(
-                        f"{paths.shown(path)}: object {index} has {key} {thing[key]!r}; "
-                        f"must be one of {', '.join(FACTORS[factor])}"
-                    )
+                    allowed = ", ".join(FACTORS[factor])
+                    seen = f"object {index} has {key} {reprlib.repr(thing[key])}"
+                    found.append(f"{shown}: {seen}; must be one of {allowed}")
         if not objects:
-            found.append(f"{paths.shown(path)}: no objects; restore the file")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        found = [f"{paths.shown(path)}: is not a CLEVR scene ({type(error).__name__}: {error}); restore the file"]
+            found.append(f"{shown}: no objects; restore the file")
+    except errors.InputError as fault:
+        found = fault.problems
+    except Exception as fault:  # JSON may hold anything in the place of a scene
+        found = [f"{shown}: is not a CLEVR scene ({type(fault).__name__}: {fault}); restore the file"]
     problems += found
     return None if found else objects
 

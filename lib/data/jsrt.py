@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from lib import paths
-from lib.data import chest
-from lib.data.chest import AGAIN, STRUCTURES, Radiograph
+from lib.data import chest, limits
+from lib.data.chest import STRUCTURES, Radiograph
 from lib.data.manifest import Manifest
+from lib.data.pictures import AGAIN
 from lib.errors import InputError
 
 SIDE = 2048  # pixels
@@ -26,6 +27,7 @@ LARGEST = 4095  # of 12 bits; displayed black
 
 _NAMES = {f"JPC{kind}{number:03d}" for kind, last in (("LN", 154), ("NN", 93)) for number in range(1, last + 1)}
 _IMAGE = re.compile(r"(?:.*/)?([^/]+)\.(?i:img)")
+_MASKS = "fold1|fold2/masks/<structure>/JPCLN001.gif"
 _MASK = re.compile(rf"(?:.*/)?fold[12]/masks/({'|'.join(STRUCTURES)})/([^/]+)\.(?i:gif)")
 
 
@@ -38,11 +40,13 @@ def read(manifest: Manifest) -> list[Radiograph]:
     problems = []
     images, masks = (chest.collect(manifest, layout, problems) for layout in (_IMAGE, _MASK))
     if not images:
-        raise InputError(f"no images below {manifest.root}; expected JPCLN001.IMG and others, see data/README.md")
+        others = sorted(file for file in manifest.files.keys() - set(masks.values()) if Path(file).stem in _NAMES)
+        seen = f"no images but {others[0]}" if others else "no images"
+        raise InputError(f"{seen} below {manifest.root}; expected JPCLN001.IMG and others, see data/README.md")
     for name in sorted(images.keys() - _NAMES):
         path = manifest.path(images.pop(name))
         problems.append(f"{paths.shown(path)}: JSRT has JPCLN001 to 154 and JPCNN001 to 093; rename or remove it")
-    return chest.check(manifest, images, masks, image, problems)
+    return chest.check(manifest, images, masks, image, _MASKS, problems)
 
 
 def image(path: Path) -> np.ndarray:
@@ -52,13 +56,10 @@ def image(path: Path) -> np.ndarray:
         InputError: not of the right size, which is checked before reading, or values of more than 12 bits.
     """
     shown = paths.shown(path)
-    try:
-        size = Path(path).stat().st_size
-        if size != BYTES:
-            raise InputError(f"{shown}: {size} bytes, not {BYTES} (2048 x 2048 of 2 bytes); {AGAIN}")
-        stored = np.fromfile(path, ">u2").reshape(SIDE, SIDE)
-    except OSError as fault:
-        raise InputError(f"{shown}: cannot be read ({fault.strerror}); {AGAIN}") from None
+    size = limits.check(path, limits.PICTURE)
+    if size != BYTES:
+        raise InputError(f"{shown}: {size} bytes, not {BYTES} (2048 x 2048 of 2 bytes); {AGAIN}")
+    stored = np.frombuffer(limits.read(path, limits.PICTURE), ">u2").reshape(SIDE, SIDE)
     if stored.max() > LARGEST:
         raise InputError(f"{shown}: values above {LARGEST}, probably little-endian; restore the big-endian original")
     return 1 - stored.astype(np.float32) / np.float32(LARGEST)

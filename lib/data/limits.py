@@ -33,6 +33,7 @@ INFO = Limit("an Info.cfg", 2**16)  # 100 bytes
 LIST = Limit("a list of files", 2**24)  # JSON or CSV; the Decathlon's dataset.json have 60 kB, NIH's CSV has 7 MB
 NIFTI = Limit("a NIfTI volume", 2**32)  # the Decathlon's largest CT has 540 MB before it is packed
 DICOM = Limit("a DICOM slice", 2**26)  # 526 kB
+SCENE = Limit("a CLEVR scene", 2**20)  # 2 kB
 PICTURE = Limit("a picture", 2**28)  # NIH's PNG have 0.5 MB, radiographs of 3000 x 3000 pixels and 16 bits 18 MB
 HDF5 = Limit("an HDF5 file", 2**38)  # 230,000 ultrasound frames of 224 x 288 have 15 GB; read in parts
 WEIGHTS = Limit("a file of weights", 2**32)  # 25 MB
@@ -77,7 +78,7 @@ def read(path: Path, limit: Limit) -> bytes:
         InputError: as `opened`.
     """
     with opened(path, limit) as file:
-        return file.read(limit.size)  # no more, should it grow meanwhile
+        return file.read(os.fstat(file.fileno()).st_size)  # no more, should it grow meanwhile
 
 
 def kind_of(mode: int) -> str | None:

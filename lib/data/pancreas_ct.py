@@ -2,7 +2,8 @@
 
 Layout, below any prefix; only PANCREAS_NNNN and labelNNNN.nii.gz need be called so:
 
-    Pancreas-CT/PANCREAS_0001/<study>/<series>/*.dcm       axial slices, one a file, named in any order
+    Pancreas-CT/PANCREAS_0001/<study>/<series>/*.dcm       axial slices, one a file, named in any order; other DICOM
+                                                           files count as well, whatever their ending
     TCIA_pancreas_labels-02-05-2017/label0001.nii.gz       0 background, 1 pancreas
 
 Slices are sorted by position. Voxel (i, j, k) of the labels is column i of row j of the k-th slice from the feet. Their
@@ -16,13 +17,13 @@ old copy has them they are left out, or that patient could be in two parts of a 
 import itertools
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import nibabel as nib
 import numpy as np
 
 from lib import paths, progress
-from lib.data import dicom, volumes
+from lib.data import dicom, names, volumes
 from lib.data.manifest import Manifest
 from lib.data.scan import Scan, turned
 from lib.data.volumes import AGAIN
@@ -34,7 +35,8 @@ SHARE = 0.7  # of the pancreas's voxels that have to lie within SOFT
 BETTER = 0.03  # more of them, where labels that are flipped fit better than as they are stored
 MEDIAN = (0, 200)  # HU, of the pancreas
 
-_SLICE = re.compile(r"((?:.*/)?PANCREAS_(\d{4}))/.*\.(?i:dcm)")
+_SLICE = re.compile(r"((?:.*/)?PANCREAS_(\d{4}))/.*")
+_ENDING = ".dcm"
 _LABEL = re.compile(r"((?:.*/)?label(\d{4})\.nii\.gz)")
 
 
@@ -72,7 +74,9 @@ def read(manifest: Manifest) -> list[Case]:
         if not folder:
             problems.append(f"{paths.shown(truth)}: has no images; add PANCREAS_{number} or remove it")
         if not truth:
-            problems.append(f"{paths.shown(folder)}: has no labels; add label{number}.nii.gz")
+            lying = names.others(f"label{number}.nii.gz", {PurePath(file).name for file in manifest.files})
+            seen = f"has no labels but {lying[0]}" if lying else "has no labels"
+            problems.append(f"{paths.shown(folder)}: {seen}; add label{number}.nii.gz")
         case = Case(f"PANCREAS_{number}", dicom.sorted_series(folder, files, problems), truth)
         _volumes(case, problems)
         cases.append(case)
@@ -103,6 +107,8 @@ def _collect(manifest: Manifest, layout: re.Pattern, problems: list[str]) -> dic
     """
     found = {}
     for match in filter(None, map(layout.fullmatch, sorted(manifest.files))):
+        if layout is _SLICE and not match[0].lower().endswith(_ENDING) and not dicom.is_dicom(manifest.path(match[0])):
+            continue
         found.setdefault(match[2], {}).setdefault(manifest.path(match[1]), []).append(manifest.path(match[0]))
     for number in WITHDRAWN:
         for path in found.pop(number, {}):
@@ -118,7 +124,7 @@ def _volumes(case: Case, problems: list[str]) -> tuple[np.ndarray | None, np.nda
     image = dicom.hounsfield(case.slices, faults)
     if image is not None and image.min() == image.max():
         where = paths.shown(case.slices[0].parent)
-        faults.append(f"{where}: constant, every voxel has {image.min():g} HU; {AGAIN}")
+        faults.append(f"{where}: constant, every voxel has {image.min():g} HU; replace it")
     nifti, shown = volumes.try_read(case.truth, 3, faults), case.truth and paths.shown(case.truth)
     labels = nifti and nifti.array == 1
     if nifti:

@@ -4,7 +4,8 @@
     masks/{heart,left lung,right lung}/<id>.png        or .gif: 0 outside, one other value inside
     sources.csv                                        columns id, licence, patient; others are left alone
 
-A patient may have several radiographs, which only `sources.csv` knows, so it is required.
+A patient may have several radiographs, which only `sources.csv` knows, so it is required. It is UTF-8, between commas,
+or between semicolons or tabs, as spreadsheets write it.
 """
 
 import csv
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import paths
-from lib.data import chest
+from lib.data import chest, limits, names
 from lib.data.chest import STRUCTURES, Radiograph
 from lib.data.manifest import Manifest
 from lib.errors import InputError
@@ -23,6 +24,8 @@ from lib.errors import InputError
 COLUMNS = ("id", "licence", "patient")
 
 _LISTED = f"{', '.join(COLUMNS[:-1])} and {COLUMNS[-1]}"
+_MASKS = "masks/<structure>/<id>.png or .gif"
+_DARK = 14  # bits; who stores fewer in 16 has not scaled them, and what is displayed is nearly black
 _IMAGE = re.compile(r"(?:.*/)?images/([^/]+)\.(?i:png|jpe?g)")
 _MASK = re.compile(rf"(?:.*/)?masks/({'|'.join(STRUCTURES)})/([^/]+)\.(?i:png|gif)")
 _SOURCES = re.compile(r"(?:.*/)?(sources\.csv)")
@@ -37,21 +40,24 @@ def read(manifest: Manifest) -> list[Radiograph]:
     problems = []
     images, masks, tables = (chest.collect(manifest, layout, problems) for layout in (_IMAGE, _MASK, _SOURCES))
     if not images:
-        raise InputError(f"no images below {manifest.root}; expected images/<id>.png and others, see data/README.md")
+        others = list(chest.astray(manifest, "images", ()).values())
+        seen = f"no images but {others[0]}" if others else "no images"
+        raise InputError(f"{seen} below {manifest.root}; expected images/<id>.png or .jpg, see data/README.md")
     owners = _owners(manifest, tables.get("sources.csv"), images, problems)
-    return chest.check(manifest, images, masks, image, problems, owners)
+    return chest.check(manifest, images, masks, image, _MASKS, problems, owners)
 
 
 def image(path: Path) -> np.ndarray:
     """The radiograph: stored value / largest value of its type, (H, W) float32 in [0, 1].
 
     Raises:
-        InputError: unreadable, too large or coloured.
+        InputError: as `chest.read_grey`, or 14 bits or fewer in the place of 16.
     """
-    try:
-        stored = chest.read_grey(path)
-    except ValueError as fault:
-        raise InputError(f"{paths.shown(path)}: {fault}") from None
+    stored = chest.read_grey(path)
+    bits = int(stored.max()).bit_length()
+    if stored.dtype == np.uint16 and stored.min() < stored.max() and bits <= _DARK:
+        problem = f"uses {bits} of its 16 bits, so that it is displayed nearly black"
+        raise InputError(f"{paths.shown(path)}: {problem}; multiply its values by {2 ** (16 - bits)}")
     return stored.astype(np.float32) / np.float32(np.iinfo(stored.dtype).max)
 
 
@@ -60,30 +66,67 @@ def _owners(
 ) -> dict[str, tuple[str, str]]:
     """`sources.csv` as name -> patient and licence; adds to `problems`, also where it does not fit the images."""
     if file is None:
-        problems.append(f"{manifest.root}: no sources.csv; add it, with a row an image and columns {_LISTED}")
+        others = [manifest.path(other) for other in manifest.files if Path(other).stem.casefold() == "sources"]
+        where = paths.shown(others[0]) if others else manifest.root
+        add = "save it as CSV under that name" if others else "add it"
+        problems.append(f"{where}: no sources.csv; {add}, with a row an image and columns {_LISTED}")
         return {}
     shown = paths.shown(manifest.path(file))
     try:
-        text = manifest.path(file).read_text(encoding="utf-8-sig")
-        table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-        missing = [column for column in COLUMNS if column not in (table.fieldnames or ())]
-        rows = [(table.line_num, *((row.get(column) or "").strip() for column in COLUMNS)) for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        columns, rows = _table(manifest.path(file))
+    except (UnicodeDecodeError, csv.Error) as fault:
         problems.append(f"{shown}: cannot be read ({type(fault).__name__}); save it as CSV in UTF-8")
         return {}
-    if missing:
-        problems.append(f"{shown}: has no column {', '.join(missing)}; its columns are {_LISTED}, between commas")
+    except InputError as fault:
+        problems += fault.problems
+        return {}
+    missing = [column for column in COLUMNS if column not in columns]
+    several = [column for column in COLUMNS if columns.count(column) > 1]
+    if missing or several:
+        seen = ascii(", ".join(filter(None, columns))[:99])[1:-1] or "none"
+        what = f"no column {', '.join(missing)} but {seen}" if missing else f"several columns {', '.join(several)}"
+        problems.append(f"{shown}: has {what}; name them so, one each")
         return {}
     owners = {}
-    for line, name, licence, patient in rows:
+    for line, row in rows:
+        if any(row[len(columns) :]):
+            many = f"{len(row)} cells where there are {len(columns)} columns"
+            problems.append(f"{shown}: line {line} has {many}; put quotes around a cell with a comma")
+            continue
+        name, licence, patient = (dict(zip(columns, row, strict=False)).get(column, "") for column in COLUMNS)
+        if not f"{name}{licence}{patient}".isprintable():
+            problems.append(f"{shown}: line {line} holds what cannot be printed; correct it")
+            continue
         if not (name and licence and patient):
             problems.append(f"{shown}: line {line} has an empty cell; fill in {_LISTED}")
         if name in owners:
             problems.append(f"{shown}: line {line} has the id {name} again; keep one row an image")
         elif name:
             owners[name] = (patient, licence)
-    for name in sorted(images.keys() - owners.keys()):
+    lacking = images.keys() - owners.keys()
+    for name in sorted(lacking):
         problems.append(f"{paths.shown(manifest.path(images[name]))}: has no row in {shown}; add it")
     for name in sorted(owners.keys() - images.keys()):
-        problems.append(f"{shown}: {name} has no image; add it to images/ or remove the row")
+        other = chest.meant(name, lacking)
+        advice = f"{other} may be meant, correct it" if other else "add it to images/ or remove the row"
+        problems.append(f"{shown}: {name} has no image; {advice}")
     return owners
+
+
+def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Names of the columns in lower case, and the rows that are not empty, each with the number of its last line.
+
+    Cells are text in one Unicode form, without spaces around. What parts them is what makes the most of the first line.
+
+    Raises:
+        InputError, UnicodeDecodeError, csv.Error: unreadable.
+    """
+    text = names.composed(limits.read(path, limits.LIST).decode("utf-8-sig"))
+    separated = re.match(r"sep=(.)\r?\n", text)  # a line for spreadsheets
+    text = text[separated.end() :] if separated else text
+    first = text.partition("\n")[0]
+    delimiter = separated[1] if separated else max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    lines = [(reader.line_num + bool(separated), [cell.strip() for cell in row]) for row in reader]
+    (_, header), *rows = [(line, row) for line, row in lines if any(row)] or [(0, [])]
+    return [column.casefold() for column in header], rows

@@ -10,7 +10,6 @@ The set is private; this is the layout that the paper's code reads. One HDF5 fil
 """
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +20,18 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
 from lib import paths, progress
+from lib.data import hdf5
+from lib.data.hdf5 import AGAIN, MEND
 from lib.data.manifest import Manifest
 from lib.errors import InputError, raise_all
 
 SPLITS = ("train", "val", "test")
 KEYS = ("label_names", *(f"{kind}_{split}" for split in SPLITS for kind in "xp"))
 BOXES = "box_test"
-AGAIN = "copy it again"
-MEND = "write it as data/README.md says"
 
 _PART = 2**24  # bytes of frames that are read at a time
-_LARGEST = 2**27  # bytes of a frame, of a chunk, or of all there is beside the frames: they are read at once
-_DEFLATE = 1032  # bytes that one byte of deflate can stand for; whoever announces more has not stored it
+_FAR = 2**31  # beyond every frame
+_LONGEST = 256  # characters of a name
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,10 @@ def read(manifest: Manifest) -> Frames:
     """
     path = _find(manifest)
     shown, problems = paths.shown(path), []
-    with _open(path) as file:
+    with hdf5.opened(path) as file:
         try:
             faults = _layout_problems(file)
-        except (OSError, RuntimeError):  # HDF5's of what it cannot make out
+        except Exception:  # there is no telling what damaged bytes make h5py raise
             raise InputError(f"{shown}: truncated or damaged; {AGAIN}") from None
         raise_all([f"{shown}: {fault}" for fault in faults])  # else values have no meaning
         counts = {split: len(file[f"x_{split}"]) for split in SPLITS}
@@ -76,7 +75,9 @@ def read(manifest: Manifest) -> Frames:
             for key in filter(file.__contains__, (*KEYS, BOXES)):
                 try:
                     problems += [f"{shown}: {key}: {problem}" for problem in _content_problems(key, file, bar)]
-                except (OSError, RuntimeError, UnicodeDecodeError):
+                except UnicodeDecodeError:
+                    problems.append(f"{shown}: {key}: not UTF-8; {MEND}")
+                except Exception:
                     problems.append(f"{shown}: {key}: damaged, cannot be read to its end; {AGAIN}")
         raise_all(problems)
         names = file["label_names"].asstr("utf-8")[:]
@@ -115,7 +116,7 @@ def prepare(
     top, left = ((whole - kept) // 2 for whole, kept in zip(frames.shape, crop, strict=True))
     images, boxes = np.empty((frames.counts[split], *shape), np.uint8), None
     bar = progress.bar(total=len(images), desc=f"prepare {split} frames", unit="frame")
-    with _open(frames.path) as file, bar:
+    with hdf5.opened(frames.path) as file, bar:
         for part in _parts(file[f"x_{split}"]):
             middle = file[f"x_{split}"][part][:, 0, top : top + crop[0], left : left + crop[1]]  # (n, *crop)
             images[part] = adaptive_avg_pool2d(torch.from_numpy(middle.astype(np.float32)), tuple(shape)).round()
@@ -145,14 +146,6 @@ def _find(manifest: Manifest) -> Path:
     return manifest.path(found[0])
 
 
-def _open(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path)
-    except OSError as fault:  # h5py's own message is long and names the machine's folders
-        what = f"cannot be read ({os.strerror(fault.errno)})" if fault.errno else "truncated, damaged or not HDF5"
-        raise InputError(f"{paths.shown(path)}: {what}; {AGAIN}") from None
-
-
 def _by(shape: tuple[int, int]) -> str:
     """Rows by columns."""
     return " x ".join(map(str, shape))
@@ -169,18 +162,18 @@ def _parts(dataset: h5py.Dataset) -> Iterator[slice]:
 
 def _layout_problems(file: h5py.File) -> list[str]:
     """What is wrong with keys, shapes and types; no values are read."""
-    has, found = list(file), {}
+    has, found = [str(key) for key in file], {}  # bytes where a name is not UTF-8
     missing = [key for key in KEYS if key not in has]
-    problems = [f"lacks {', '.join(missing)}, has {', '.join(has) or 'nothing'}; {MEND}"] if missing else []
+    seen = ", ".join(key if key.isprintable() else ascii(key) for key in has[:20]) or "nothing"
+    problems = [f"lacks {', '.join(missing)}, has {seen}; {MEND}"] if missing else []
     for key in filter(has.__contains__, (*KEYS, BOXES)):
-        if isinstance(file.get(key, getlink=True), h5py.ExternalLink):
-            problems.append(f"{key}: its values are in another file; {MEND}")
-        elif isinstance(item := file.get(key), h5py.Dataset):  # None where HDF5 itself finds the header unsound
-            found[key] = item
+        if isinstance(item := hdf5.find(file, key), str):
+            problems.append(f"{key}: {item}")
         else:
-            problems.append(f"{key}: no dataset, or damaged; {MEND}")
+            found[key] = item
     for key, dataset in found.items():
-        problem = _shape_problem(key, found) or _storage_problem(key, dataset)
+        problem = _shape_problem(key, found)
+        problem = problem or hdf5.storage_problem(dataset, dataset.shape[key.startswith("x_") :])
         problems += [f"{key}: {problem}"] if problem else []
     if not problems and len({found[f"x_{split}"].shape[2:] for split in SPLITS}) > 1:
         shapes = ", ".join(f"{_by(found[f'x_{split}'].shape[2:])} in x_{split}" for split in SPLITS)
@@ -190,7 +183,9 @@ def _layout_problems(file: h5py.File) -> list[str]:
 
 def _shape_problem(key: str, found: dict[str, h5py.Dataset]) -> str | None:
     """What is wrong with shape and type of the dataset `key`, alone and beside its split's frames."""
-    dtype, shape = found[key].dtype, found[key].shape or ()
+    dtype, shape = hdf5.dtype(found[key]), found[key].shape or ()
+    if dtype is None:
+        return f"values of a type that NumPy has not; {MEND}"
     if key == "label_names":
         names = h5py.check_string_dtype(dtype) is not None and len(shape) == 1 and 0 < shape[0] <= 256
         return None if names else f"not a list of names; {MEND}"
@@ -208,35 +203,26 @@ def _shape_problem(key: str, found: dict[str, h5py.Dataset]) -> str | None:
     return None if dtype.kind in "ui" else f"values of type {dtype} where integers are expected; {MEND}"
 
 
-def _storage_problem(key: str, dataset: h5py.Dataset) -> str | None:
-    """A shape may announce any number of values: what the file cannot hold is refused before room is made for it.
-
-    So is what would be read at once and is too large for that, and what lies in other files.
-    """
-    if dataset.external or dataset.is_virtual:
-        return f"its values are in other files; {MEND}"
-    stored, size = dataset.id.get_storage_size(), os.path.getsize(dataset.file.filename)
-    at_once = [dataset.chunks or (), dataset.shape[1:]] if key.startswith("x_") else [dataset.shape]
-    largest = max(math.prod(shape) for shape in at_once) * dataset.dtype.itemsize
-    if stored <= size and dataset.nbytes <= _DEFLATE * stored:
-        return f"{largest} bytes in one piece; {MEND}, in chunks of a few frames" if largest > _LARGEST else None
-    return f"announces {dataset.nbytes} bytes, of which the file holds {min(stored, size)}; {AGAIN}"
-
-
 def _content_problems(key: str, file: h5py.File, bar) -> list[str]:
     """What is wrong with the values of the dataset `key`; advances `bar` for every frame.
 
     Raises:
-        OSError, RuntimeError, UnicodeDecodeError: the file is damaged there.
+        UnicodeDecodeError: names that are no text.
+        Exception: h5py's, where the file is damaged.
     """
     dataset = file[key]
+    if problem := hdf5.chunk_problem(dataset):
+        return [problem]
     if key.startswith("x_"):
         return _frame_problems(dataset, bar)
     if key.startswith("p_"):
         return _label_problems(dataset[:], len(file["label_names"]))
     if key == BOXES:
-        return _box_problems(dataset[:].astype(np.int64), file["x_test"].shape[2:])
-    names = dataset.asstr("utf-8")[:]
+        return _box_problems(np.minimum(dataset[:], _FAR).astype(np.int64), file["x_test"].shape[2:])
+    text = dataset.asstr("utf-8")
+    names = [text[index] for index in range(len(dataset))]  # one at a time: all may be one and as long as the file
+    if not all(name.isprintable() and 0 < len(name) <= _LONGEST for name in names):
+        return [f"names that are empty, longer than {_LONGEST} characters or not to be printed; {MEND}"]
     found = [name for name in names if _is_background(name)]
     return [] if len(found) == 1 else [f"{len(found) or 'none'} of {', '.join(names)} is Background; {MEND}"]
 
