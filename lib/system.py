@@ -1,0 +1,26 @@
+"""What the project runs on: Linux, and a Python that requirements.lock installs on; `python lib/system.py` looks.
+
+Nothing here is newer than Python 2, so that an old one says so too.
+"""
+
+import os
+import signal
+import sys
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+
+
+def check():
+    """Exit with 1 and one line where the project cannot run."""
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        words = sys.version_info[:2] + OLDEST + NEWEST
+        sys.exit("error: Python %d.%d: from %d.%d to %d.%d is needed; say PYTHON=.. to make, or use another" % words)
+    needed = ((signal, "sigtimedwait"), (os, "sched_getaffinity"), (os, "mkfifo"))
+    lacking = [name for module, name in needed if not hasattr(module, name)]
+    if lacking or not os.path.isdir("/proc/self"):
+        lacks = ", ".join(lacking) or "/proc"
+        sys.exit("error: %s has no %s: this runs on Linux only; use a Linux machine or container" % (sys.platform, lacks))
+
+
+if __name__ == "__main__":
+    check()
