@@ -176,7 +176,6 @@ def turn(text: str, switch: str, word: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    system.check()
     path = paths.at("params.yaml")
     if arguments:
         load(path)  # or one line
@@ -190,7 +189,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except InputError as error:
-        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))
+    system.command(main, sys.argv[1:])

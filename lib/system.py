@@ -19,7 +19,20 @@ def check():
     lacking = [name for module, name in needed if not hasattr(module, name)]
     if lacking or not os.path.isdir("/proc/self"):
         lacks = ", ".join(lacking) or "/proc"
-        sys.exit("error: %s has no %s: this runs on Linux only; use a Linux machine or container" % (sys.platform, lacks))
+        sys.exit(
+            "error: %s has no %s: this runs on Linux only; use a Linux machine or container" % (sys.platform, lacks)
+        )
+
+
+def command(function, *arguments):
+    """Call what a command does; whatever the user can mend ends it with 1 and a line for each problem."""
+    check()
+    from lib.errors import InputError
+
+    try:
+        function(*arguments)
+    except InputError as error:
+        sys.exit("\n".join("error: " + problem for problem in error.problems))
 
 
 if __name__ == "__main__":
