@@ -1,8 +1,8 @@
 """The switches in `params.yaml` and the numbers in `params/<scale>.yaml`: reading, checking and turning them.
 
-`python -m lib.params` checks both and prints in one line what was chosen and where the results are. `python -m
-lib.params scale=smoke acdc=real` turns switches first; one that is given no word (`acdc=`) goes back to the demo's scale
-or to synthetic data; the comments in the file stay.
+`python -m lib.params` checks both and prints in one line what was chosen and where the results are.
+`python -m lib.params scale=smoke acdc=real` turns switches first; one that is given no word (`acdc=`) goes back to the
+demo's scale or to synthetic data; the comments in the file stay.
 """
 
 import re

@@ -188,9 +188,8 @@ def _number(waiting: subprocess.Popen, said: Path, name: str, log: Path) -> list
             others.add(match[0])  # a quota, say
         if ended or time.monotonic() - start > ASKED * (asked + 1):
             asked += 1
-            for number in _client(
-                "squeue", "--noheader", "--states=all", f"--name={name}", "--format=%A"
-            ).stdout.split():
+            listed = _client("squeue", "--noheader", "--states=all", f"--name={name}", "--format=%A").stdout
+            for number in listed.split():
                 if _facts([number]).get("StdOut") == str(log):
                     return [number]
         if ended:

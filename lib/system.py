@@ -14,21 +14,21 @@ def check():
     """Exit with 1 and one line where the project cannot run."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         words = sys.version_info[:2] + OLDEST + NEWEST
-        sys.exit("error: Python %d.%d: from %d.%d to %d.%d is needed; say PYTHON=.. to make, or use another" % words)
+        sys.exit("error: Python {}.{}: from {}.{} to {}.{} is needed; use such a one (make PYTHON=..)".format(*words))
     needed = ((signal, "sigtimedwait"), (os, "sched_getaffinity"), (os, "mkfifo"))
     lacking = [name for module, name in needed if not hasattr(module, name)]
     if lacking or not os.path.isdir("/proc/self"):
-        lacks = ", ".join(lacking) or "/proc"
-        sys.exit(
-            "error: %s has no %s: this runs on Linux only; use a Linux machine or container" % (sys.platform, lacks)
-        )
+        words = sys.platform, ", ".join(lacking) or "/proc"
+        sys.exit("error: {} has no {}: this runs on Linux only; use a Linux machine or container".format(*words))
 
 
 def command(function, *arguments):
     """Call what a command does; whatever the user can mend ends it with 1 and a line for each problem."""
     check()
+    from lib import streams
     from lib.errors import InputError
 
+    streams.outlast()
     try:
         function(*arguments)
     except InputError as error:
