@@ -210,6 +210,9 @@ def _fan_out(jobs: int, on: str) -> int:
     there = [{slurm.SWITCH: "slurm"}] * (jobs or 16)
     places = there if on == "slurm" else devices(jobs)
     work = FanOut(stale(), places, [*dvc, "--single-item"])
+    if not work.needs:
+        print("nothing is stale")
+        return 0
     with Live(console=Console(stderr=True), refresh_per_second=2) as shown:
         failed = work.run(shown)
     if not failed:
