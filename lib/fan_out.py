@@ -28,7 +28,6 @@ from lib import files, paths, slurm, streams, system
 from lib.interruption import AGAIN
 
 LOGS = "build/fan_out"
-ALWAYS = ["always changed"]
 CORES = "WHEREABOUTS_CORES"  # the cores that a job here is bound to
 ENDING = 60  # seconds until whatever was told to end surely has
 COLOURS = {"waits": "dim", "runs": "cyan", "done": "green", "failed": "red", "not run": "yellow"}
@@ -45,7 +44,7 @@ def stale() -> dict[str, list[str]]:
     with Repo(str(paths.ROOT), _wait_for_lock=True) as repo:
         stages = {stage.addressing: stage for stage in repo.index.stages if stage.cmd}
         always = {stage.name for stage in stages.values() if stage.always_changed}
-        changed = {stages[name].name for name, why in repo.status().items() if name in stages and why != ALWAYS}
+        changed = {stages[name].name for name in repo.status() if name in stages} - always
         needs = {
             stage.name: [need.name for need in repo.index.graph.successors(stage) if need.cmd]
             for stage in stages.values()

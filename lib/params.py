@@ -64,7 +64,7 @@ def check(root: Path = paths.ROOT) -> None:
     problems = [
         f"params.yaml: {word} key {key}; known here: {', '.join(sorted(known))}"
         for word, keys in (("unknown", switches.keys() - known), ("missing", known - switches.keys()))
-        for key in sorted(keys)
+        for key in sorted(keys, key=str)
     ]
     if not problems:
         problems = _switch_problems(switches) or _spliced_problems(switches)
@@ -86,7 +86,7 @@ def _switch_problems(switches: dict) -> list[str]:
             problems.append(f"params.yaml: {'.'.join(where)}: write one of {', '.join('*' + w for w in words)}")
     known = {where[1] for where, _ in SWITCHES.values() if len(where) == 2}
     if isinstance(switches["data"], dict):
-        unknown = sorted(switches["data"].keys() - known)
+        unknown = sorted(switches["data"].keys() - known, key=str)
         problems += [f"params.yaml: unknown key data.{key}; known here: {', '.join(sorted(known))}" for key in unknown]
     if isinstance(grids := switches["scales"], dict) and isinstance(grids.get(REFERENCE), dict):
         for scale in SCALES:

@@ -2,8 +2,8 @@
 
 The parser is DVC's own, so that both read the same: YAML 1.2, to which `12:00:00` and `on` are text and `1e-3` is a
 number, and which takes no key twice. Refused beyond that are values that would arrive changed (`0123`, a date), tags,
-keys that are no text, and whatever stands for more than anyone writes. All but the keys is seen before anything is
-built: aliases and merge keys multiply while that happens, and the parser does not survive deep nesting.
+keys that are neither text nor numbers, and whatever stands for more than anyone writes. All but the keys is seen before
+anything is built: aliases and merge keys multiply while that happens, and the parser does not survive deep nesting.
 """
 
 import math
@@ -110,12 +110,12 @@ def _changed(event: ScalarEvent) -> list[str]:
 
 
 def _check_keys(content: object, name: str) -> None:
-    """Raise InputError if a key, at any depth, is no text: parameters, options and columns have names."""
+    """Raise InputError if a key, at any depth, is neither text nor a number."""
     problems, open_ = [], [content]
     while open_:
         value = open_.pop()
         if isinstance(value, dict):
-            keys = [key for key in value if not isinstance(key, str)]
-            problems += [f"{name}: the key {key} is no text; put it between quotes" for key in keys]
+            keys = [key for key in value if type(key) not in (str, int, float)]
+            problems += [f"{name}: the key {key} is neither text nor a number; put it between quotes" for key in keys]
         open_ += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     raise_all(problems)

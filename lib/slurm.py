@@ -33,6 +33,7 @@ WARNING_SECONDS = 60  # from SIGUSR1, on which training puts itself away, to the
 LATE = 60  # seconds until a file written on another host is surely seen here, over NFS
 ENDING = 100  # seconds until a job that is ending has ended: KillWait, 30 by default, and a margin
 ASKED = 10  # seconds between two searches for the job whose number sbatch does not say
+SAID = 3  # seconds that sbatch has to say it, once this process is told to end
 
 
 def wanted() -> bool:
@@ -63,11 +64,11 @@ def resources(notebook: str) -> list[str]:
                 problems.append(f"{where} is no text as sbatch takes it; put it between quotes")
             elif str(value).lower() in ("yes", "no", "on", "off"):
                 problems.append(f"{where} is a word to YAML; write true or false, or another value")
-            if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+            if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
                 problems.append(f"{where}: no option of sbatch; write its long name without dashes, as in mem: 8G")
             elif name in OURS:
                 problems.append(f"{where}: the runner itself sets {name}; remove it")
-        if fnmatch(notebook, pattern):
+        if fnmatch(notebook, str(pattern)):
             options |= asked
     raise_all(problems)
     given = {name: value for name, value in options.items() if value is not None and value is not False}
@@ -177,7 +178,7 @@ def _number(waiting: subprocess.Popen, said: Path, name: str, log: Path) -> list
         KeyboardInterrupt: by SIGTERM, where the number is unknown a while later too.
         InputError: there is no job.
     """
-    start, asked, others = time.monotonic(), 0, set()
+    start, asked, told, others = time.monotonic(), 0, 0.0, set()
     while True:
         ended = waiting.poll() is not None
         text = said.read_text(encoding="utf-8", errors="replace")
@@ -195,8 +196,10 @@ def _number(waiting: subprocess.Popen, said: Path, name: str, log: Path) -> list
         if ended:
             reason = "; ".join(filter(None, map(str.strip, text.splitlines()))) or f"exit code {waiting.returncode}"
             raise InputError(f"sbatch refused the job ({reason}); mend params/cluster.yaml")
-        if asked and signal.SIGTERM in signal.sigpending():
-            raise KeyboardInterrupt
+        if signal.SIGTERM in signal.sigpending():
+            told = told or time.monotonic()
+            if time.monotonic() - told > SAID:
+                raise KeyboardInterrupt
         time.sleep(0.2)
 
 

@@ -19,7 +19,7 @@ from lib.methods import POSITION_ARMS_ON
 from lib.paths import ROOT
 from lib.readme import pages, with_results
 
-NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+NOTEBOOKS = notebooks.listed(ROOT / "notebooks")
 PAGES = sorted(path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md"))
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
