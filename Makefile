@@ -1,44 +1,54 @@
-# make repro             regenerate every table and figure; switches: SCALE=smoke|demo|paper ACDC=synthetic|real
+# make repro             regenerate every table and figure, at the demo's scale on synthetic data; or, each switch going
+#                        back to that where it is not said: SCALE=smoke|demo|paper ACDC=synthetic|real
 #                        CLEVR_SEG=synthetic|released CHEST=synthetic|jsrt|radiographs MMWHS=synthetic|mmwhs
 #                        VOLUMES=synthetic|decathlon PANCREAS=synthetic|tcia ULTRASOUND=synthetic|hdf5
+# make fan-out           the same side by side: these switches, and JOBS=N ON=here|slurm
 # make test              the tests                         make test-slow   the heavier ones
 # make bench             the benchmarks                    make lab         JupyterLab in notebooks/
-# make fan-out           what is stale, side by side: JOBS=N ON=here|slurm
 # make cluster-demo      the smoke pipeline here and through a real Slurm on this host: the same sha256
+# PYTHON=python3 makes the environment VENV=.venv, if it is not there yet.
 
-PYTHON ?= python3
-VENV ?= $(CURDIR)/.venv
-export PATH := $(VENV)/bin:$(PATH)
-SWITCHES = $(if $(SCALE),scale=$(SCALE)) $(if $(ACDC),acdc=$(ACDC)) $(if $(CLEVR_SEG),clevr_seg=$(CLEVR_SEG)) $(if $(CHEST),chest=$(CHEST)) $(if $(MMWHS),mmwhs=$(MMWHS)) $(if $(VOLUMES),volumes=$(VOLUMES)) $(if $(PANCREAS),pancreas=$(PANCREAS)) $(if $(ULTRASOUND),ultrasound=$(ULTRASOUND))
+SWITCHES = SCALE ACDC CLEVR_SEG CHEST MMWHS VOLUMES PANCREAS ULTRASOUND JOBS ON PYTHON VENV
+SAID := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+$(if $(filter-out $(SWITCHES),$(SAID)),$(error $(filter-out $(SWITCHES),$(SAID)): no such switch; known: $(SWITCHES)))
+# recipes find them in their environment, as they were given: neither make nor a shell reads them as a program
+$(foreach name,$(SWITCHES),$(eval override $(name) := $$(value $(name))))
+export $(SWITCHES)
+override PYTHON := $(if $(value PYTHON),$(value PYTHON),python3)
+override VENV := $(if $(value VENV),$(value VENV),$(CURDIR)/.venv)
+RUN = "$$VENV/bin/python" -m
+REPRO = $(RUN) dvc repro
 
-.PHONY: repro test test-slow bench lab fan-out cluster-demo
-repro: $(VENV)/ready
-	@python -m lib.params $(SWITCHES)
-	@git rev-parse --git-dir >/dev/null 2>&1 || dvc config --local core.no_scm true
-	dvc repro
+.PHONY: repro fan-out test test-slow bench lab cluster-demo ready
+repro: ready
+	@$(RUN) lib.params scale="$$SCALE" acdc="$$ACDC" clevr_seg="$$CLEVR_SEG" chest="$$CHEST" mmwhs="$$MMWHS" \
+	  volumes="$$VOLUMES" pancreas="$$PANCREAS" ultrasound="$$ULTRASOUND"
+	@git rev-parse -q --verify HEAD:./dvc.yaml >/dev/null 2>&1 && ! git check-ignore -q --no-index dvc.yaml || $(RUN) dvc config --local core.no_scm true
+	@$(REPRO)
 
-test: $(VENV)/ready
-	python -m pytest -m "not slow"
+fan-out: REPRO = $(RUN) lib.fan_out --jobs "$${JOBS:-0}" --on "$${ON:-here}"
+fan-out: repro
 
-test-slow: $(VENV)/ready
-	python -m pytest -m slow
+test: ready
+	@$(RUN) pytest -m "not slow"
 
-bench: $(VENV)/ready
-	@python -m benchmarks
+test-slow: ready
+	@$(RUN) pytest -m slow
 
-lab: $(VENV)/ready
-	jupyter lab notebooks
+bench: ready
+	@$(RUN) benchmarks
 
-fan-out: $(VENV)/ready
-	@python -m lib.params $(SWITCHES)
-	@python -m lib.fan_out --jobs $(or $(JOBS),0) --on $(or $(ON),here)
+lab: ready
+	@$(RUN) jupyterlab notebooks
 
-cluster-demo: $(VENV)/ready
-	@python tests/cluster_demo.py
+cluster-demo: ready
+	@"$$VENV/bin/python" tests/cluster_demo.py
 
-$(VENV)/ready: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed; set PYTHON=...") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+# no file's name is a target here: make would split one that has a space
+ready:
+	@[ "$$VENV/ready" -nt requirements.lock ] && [ "$$VENV/ready" -nt pyproject.toml ] || { \
+	  "$$PYTHON" lib/system.py && \
+	  "$$PYTHON" -m venv "$$VENV" && \
+	  $(RUN) pip install --quiet --disable-pip-version-check -r requirements.lock && \
+	  $(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
+	  touch "$$VENV/ready"; }

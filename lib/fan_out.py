@@ -1,7 +1,8 @@
 """Run what is stale side by side: `python -m lib.fan_out [--jobs N] [--on here|slurm]`.
 
 Every stale stage is one `dvc repro --single-item`, started once all that it depends on is done, N at a time, and
-recorded by DVC as it ends. A failure stops only what depends on it. With `--on here` (the default) each job is bound to
+recorded by DVC as it ends. A failure stops only what depends on it; Ctrl-C and SIGTERM stop all, once training has put
+itself away; a terminal that is closed stops nothing. With `--on here` (the default) each job is bound to
 a device of its own: a GPU, or a share of the cores. With `--on slurm` each notebook is a Slurm job (`lib.slurm`) and
 this process only waits. At the end `dvc repro` finds nothing left to do, or the failures are listed and the exit code
 is 1.
@@ -13,6 +14,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
@@ -22,31 +24,34 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from lib import files, paths, slurm
+from lib import files, paths, slurm, streams, system
+from lib.interruption import AGAIN
 
 LOGS = "build/fan_out"
-ALWAYS = ["always changed"]
 CORES = "WHEREABOUTS_CORES"  # the cores that a job here is bound to
+ENDING = 60  # seconds until whatever was told to end surely has
 COLOURS = {"waits": "dim", "runs": "cyan", "done": "green", "failed": "red", "not run": "yellow"}
 
 
 def stale() -> dict[str, list[str]]:
     """Every stage that DVC would run, with those of them that it depends on, under the names that `dvc repro` takes.
 
-    What comes after a stage that changed counts too, although its dependencies may turn out the same.
+    What comes after a stage that changed counts too, although its dependencies may turn out the same. What DVC runs
+    every time is left to it.
     """
     from dvc.repo import Repo
 
     with Repo(str(paths.ROOT), _wait_for_lock=True) as repo:
         stages = {stage.addressing: stage for stage in repo.index.stages if stage.cmd}
-        changed = {stages[name].name for name, why in repo.status().items() if name in stages and why != ALWAYS}
+        always = {stage.name for stage in stages.values() if stage.always_changed}
+        changed = {stages[name].name for name in repo.status() if name in stages} - always
         needs = {
             stage.name: [need.name for need in repo.index.graph.successors(stage) if need.cmd]
             for stage in stages.values()
         }
     order = list(TopologicalSorter(needs).static_order())
     for name in order:
-        if changed & set(needs[name]):
+        if changed & set(needs[name]) and name not in always:
             changed.add(name)
     return {name: [need for need in needs[name] if need in changed] for name in order if name in changed}
 
@@ -69,6 +74,7 @@ def devices(jobs: int) -> list[dict[str, str]]:
     Args:
         jobs: how many; 0 for one a device.
     """
+    system.check()
     import torch
 
     if count := torch.cuda.device_count():
@@ -93,6 +99,7 @@ class FanOut:
         self.state = dict.fromkeys(needs, "waits")
         self.seconds: dict[str, float] = {}
         self.running: dict[str, subprocess.Popen] = {}
+        self.beginning, self.stopped = threading.Lock(), False
         self.places: queue.Queue = queue.Queue()
         for place in places:
             self.places.put(place)
@@ -123,10 +130,23 @@ class FanOut:
                     shown.update(Group(self.table(), ""))  # in a log, what follows begins a line of its own
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in list(self.running.values()):
-                    os.killpg(process.pid, signal.SIGTERM)  # training puts itself away
+                self._stop()
                 raise
         return [stage for stage, state in self.state.items() if state == "failed"]
+
+    def _stop(self) -> None:
+        """End what runs, and wait for it: a run that begins while training puts itself away would be in its way."""
+        with self.beginning:
+            self.stopped, groups = True, {process.pid for process in self.running.values()}
+        number, end = signal.SIGTERM, time.monotonic() + ENDING
+        while groups and time.monotonic() < end:
+            for group in list(groups):
+                try:
+                    os.killpg(group, number)
+                except ProcessLookupError:
+                    groups.remove(group)
+            number = 0  # no signal: only whether anyone is left in the group
+            time.sleep(0.1)
 
     def _run(self, stage: str) -> int:
         place, start = self.places.get(), time.monotonic()
@@ -135,14 +155,17 @@ class FanOut:
         try:
             self.log(stage).parent.mkdir(parents=True, exist_ok=True)
             with self.log(stage).open("wb") as log:
-                self.running[stage] = process = subprocess.Popen(
-                    [*self.command, stage],
-                    cwd=paths.ROOT,
-                    env=os.environ | place,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+                with self.beginning:
+                    if self.stopped:
+                        return 1
+                    self.running[stage] = process = subprocess.Popen(
+                        [*self.command, stage],
+                        cwd=paths.ROOT,
+                        env=os.environ | place,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
                 if cores:
                     os.sched_setaffinity(process.pid, cores)
                 return process.wait()
@@ -168,21 +191,29 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.jobs < 0:
         parser.error(f"--jobs {options.jobs}: give how many, or 0 for one a device")
+    system.check()
+    try:
+        return _fan_out(options.jobs, options.on)
+    except KeyboardInterrupt:
+        print(f"stopped; {AGAIN}", file=sys.stderr)
+    except OSError as error:  # a log cannot be written
+        print(f"error: {files.unwritable(paths.at(error.filename or LOGS), error)}", file=sys.stderr)
+    return 1
+
+
+def _fan_out(jobs: int, on: str) -> int:
+    """Run what is stale, `jobs` at a time (0: as many as there are places), and at the end what DVC runs every time."""
     dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"]
     if code := subprocess.run([*dvc, "--quiet", "--single-item", "index", "strip"], cwd=paths.ROOT).returncode:
         return code
-    there = [{slurm.SWITCH: "slurm"}] * (options.jobs or 16)
-    places = there if options.on == "slurm" else devices(options.jobs)
+    there = [{slurm.SWITCH: "slurm"}] * (jobs or 16)
+    places = there if on == "slurm" else devices(jobs)
     work = FanOut(stale(), places, [*dvc, "--single-item"])
-    try:
-        with Live(console=Console(stderr=True), refresh_per_second=2) as shown:
-            failed = work.run(shown)
-    except KeyboardInterrupt:
-        print("stopped; run it again to go on", file=sys.stderr)
-        return 1
-    except OSError as error:  # a log cannot be written
-        print(f"error: {files.unwritable(paths.at(error.filename or LOGS), error)}", file=sys.stderr)
-        return 1
+    if not work.needs:
+        print("nothing is stale")
+        return 0
+    with Live(console=Console(stderr=True), refresh_per_second=2) as shown:
+        failed = work.run(shown)
     if not failed:
         return subprocess.run(dvc, cwd=paths.ROOT, env=os.environ | (places[0] if places == there else {})).returncode
     for stage in failed:
@@ -192,4 +223,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    streams.outlast()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also where that is ignored
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.chdir(paths.ROOT)  # where DVC's own folder is looked for
     sys.exit(main(sys.argv[1:]))

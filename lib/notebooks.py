@@ -60,6 +60,12 @@ def _joined(outputs: list[dict]) -> list[dict]:
     return joined
 
 
+def listed(folder: Path) -> list[Path]:
+    """Every notebook below `folder`, sorted, without what editors keep in hidden folders, as in .ipynb_checkpoints."""
+    found = sorted(folder.rglob("*.ipynb"))
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
 def read(path: Path) -> nbformat.NotebookNode:
     """The notebook at `path`; InputError if there is none or it cannot be read."""
     name, found = paths.shown(path), {}
@@ -109,14 +115,11 @@ def strip_all(root: Path = paths.ROOT) -> None:
         InputError: for each that cannot be read or is not Python; the others are written all the same.
     """
     source, problems = root / "notebooks", []
-    for path in sorted(source.rglob("*.ipynb")):
-        place = path.relative_to(source)
-        if any(part.startswith(".") for part in place.parts):  # what editors leave: .ipynb_checkpoints, say
-            continue
+    for path in listed(source):
         try:
             notebook = normalise(read(path))
             notebook.metadata["code"] = {file: files.sha256(paths.at(file)) for file in _used(notebook, path)}
-            write(notebook, root / "build/notebooks" / place)
+            write(notebook, root / "build/notebooks" / path.relative_to(source))
         except InputError as error:
             problems += error.problems
     raise_all(problems)

@@ -1,21 +1,22 @@
 """The switches in `params.yaml` and the numbers in `params/<scale>.yaml`: reading, checking and turning them.
 
-`python -m lib.params` checks both and says nothing if all is well. `python -m lib.params scale=smoke acdc=real` turns
-switches; the comments in the file stay.
+`python -m lib.params` checks both and prints in one line what was chosen and where the results are.
+`python -m lib.params scale=smoke acdc=real` turns switches first; one that is given no word (`acdc=`) goes back to the
+demo's scale or to synthetic data; the comments in the file stay.
 """
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
-from lib import files, paths
+from lib import files, paths, system
 from lib.errors import InputError, raise_all
+from lib.plain_yaml import load
 
 SCALES = ("smoke", "demo", "paper")
 REFERENCE = "paper"  # the file whose keys and types the others must have
-_MOST = 100_000  # values of a file
+DEFAULTS = ("demo", "synthetic")
 SWITCHES = {  # name -> (path in params.yaml, words)
     "scale": (("scale",), SCALES),
     "acdc": (("data", "acdc"), ("synthetic", "real")),
@@ -26,31 +27,7 @@ SWITCHES = {  # name -> (path in params.yaml, words)
     "pancreas": (("data", "pancreas"), ("synthetic", "tcia")),
     "ultrasound": (("data", "ultrasound"), ("synthetic", "hdf5")),
 }
-
-
-def load(path: Path) -> dict:
-    """A YAML file as a dictionary; InputError in one line if it is missing or no such thing."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if _is_endless(content):
-            raise InputError(f"{paths.shown(path)}: aliases within aliases, without end; restore it from git")
-    except FileNotFoundError:
-        raise InputError(f"{paths.shown(path)}: no such file; restore it from git") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date that is none
-        where = " ".join(str(error).split())
-        raise InputError(f"{paths.shown(path)}: not valid YAML ({where}); mend the line named") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{paths.shown(path)}: expected `key: value` lines; restore it from git")
-    return content
-
-
-def _is_endless(content: object) -> bool:
-    """Whether aliases make more of a file than anyone writes: a few lines can stand for any number of values."""
-    seen, open_ = 0, [content]
-    while open_ and seen + len(open_) <= _MOST:
-        value, seen = open_.pop(), seen + 1
-        open_ += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return bool(open_)
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 def same_kind(value: object, reference: object) -> bool:
@@ -87,26 +64,100 @@ def check(root: Path = paths.ROOT) -> None:
     problems = [
         f"params.yaml: {word} key {key}; known here: {', '.join(sorted(known))}"
         for word, keys in (("unknown", switches.keys() - known), ("missing", known - switches.keys()))
-        for key in sorted(keys)
+        for key in sorted(keys, key=str)
     ]
     if not problems:
-        for where, words in SWITCHES.values():
-            value = switches
-            for key in where:
-                value = value.get(key) if isinstance(value, dict) else None
-            if not isinstance(value, dict) or value.get("name") not in words:
-                problems.append(f"params.yaml: {'.'.join(where)}: write one of {', '.join('*' + w for w in words)}")
-        grids = switches["scales"]
-        for scale in SCALES:
-            problems += differences(grids.get(scale, {}), grids[REFERENCE], f"params.yaml, scales.{scale}")
+        problems = _switch_problems(switches) or _spliced_problems(switches)
     reference = load(root / "params" / f"{REFERENCE}.yaml")
     for scale in SCALES:
         problems += differences(load(root / "params" / f"{scale}.yaml"), reference, f"params/{scale}.yaml")
     raise_all(problems)
 
 
+def _switch_problems(switches: dict) -> list[str]:
+    """What is wrong with the switches of `params.yaml` and with the grid of each scale."""
+    problems = []
+    for where, words in SWITCHES.values():
+        chosen, offered = switches, switches["scales" if where[0] == "scale" else "sources"]
+        for key in where:
+            chosen = chosen.get(key) if isinstance(chosen, dict) else None
+        name = chosen.get("name") if isinstance(chosen, dict) else None
+        if name not in words or not isinstance(offered, dict) or chosen != offered.get(name):
+            problems.append(f"params.yaml: {'.'.join(where)}: write one of {', '.join('*' + w for w in words)}")
+    known = {where[1] for where, _ in SWITCHES.values() if len(where) == 2}
+    if isinstance(switches["data"], dict):
+        unknown = sorted(switches["data"].keys() - known, key=str)
+        problems += [f"params.yaml: unknown key data.{key}; known here: {', '.join(sorted(known))}" for key in unknown]
+    if isinstance(grids := switches["scales"], dict) and isinstance(grids.get(REFERENCE), dict):
+        for scale in SCALES:
+            grid = grids.get(scale)
+            where = f"params.yaml, scales.{scale}"
+            if isinstance(grid, dict):
+                problems += differences(grid, grids[REFERENCE], where)
+            else:
+                problems.append(f"{where}: no `key: value` lines; restore it from git")
+    else:
+        problems.append(f"params.yaml: scales.{REFERENCE}: no `key: value` lines; restore it from git")
+    return problems
+
+
+def _spliced_problems(switches: dict) -> list[str]:
+    """Whatever dvc.yaml puts into a path or a command of a shell, and is no plain word or number.
+
+    Suffixes are words too, so that no folder lies elsewhere than below build/ and paper_figures/, and no two sources
+    have the same one, so that their results do not mix.
+    """
+    problems, suffixes = [], {}
+    for key, source in switches["sources"].items():
+        where = f"params.yaml: sources.{key}"
+        if not isinstance(source, dict) or source.keys() != {"name", "suffix"} or not _is_word(source["name"]):
+            problems.append(f"{where}: write {{name: word, suffix: -word}}, words of letters, digits, . _ and -")
+        elif source["suffix"] != "" and not re.fullmatch(f"-{_WORD}", str(source["suffix"])):
+            suffix = repr(source["suffix"])[:80]
+            problems.append(f"{where}: suffix {suffix} is no - and a word; write such as -real")
+        elif (other := suffixes.setdefault(source["suffix"], key)) != key:
+            problems.append(f"{where}: has the suffix of {other}, and their results would mix; write another")
+    for where, value in _leaves(switches["scales"], "scales"):
+        if type(value) not in (int, float) and not _is_word(value):
+            problems.append(f"params.yaml: {where}: {repr(value)[:80]} is no plain word or number; write one")
+    return problems
+
+
+def _leaves(value: object, name: str) -> Iterator[tuple[str, object]]:
+    """Every value that is no list and no dictionary, and where it is."""
+    if isinstance(value, (dict, list)):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(one, f"{name}.{key}")
+    else:
+        yield name, value
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(_WORD, value) is not None
+
+
+def chosen() -> str:
+    """One line: the scale, the data and the seeds that `params.yaml` says, and the folders of the results."""
+    switches = load(paths.at("params.yaml"))
+    scale, words = switches["scale"], {key: source["name"] for key, source in switches["data"].items()}
+    others = ", ".join(f"{key} {word}" for key, word in words.items() if word != "synthetic")
+    data = f"{others}, all else synthetic" if others else "synthetic"
+    seeds = {key.removesuffix("repeats").rstrip("_"): value["seed"] for key, value in scale.items() if "repeats" in key}
+    said = [f"{chapter} {', '.join(map(str, its))}".strip() for chapter, its in seeds.items()]
+    folders = set(re.findall(r"paper_figures/([^/\s]+)/", paths.at("dvc.yaml").read_text(encoding="utf-8")))
+
+    def word(match: re.Match) -> str:
+        value = switches
+        for key in match[1].split("."):
+            value = value[key]
+        return str(value)
+
+    results = ", ".join(sorted({"paper_figures/" + re.sub(r"\$\{([\w.]+)\}", word, folder) for folder in folders}))
+    return f"scale {scale['name']}; data {data}; seeds {'; '.join(said)}; results in {results}"
+
+
 def turn(text: str, switch: str, word: str) -> str:
-    """`text` of params.yaml with one switch turned.
+    """`text` of params.yaml with one switch turned, or back to its default where `word` is empty.
 
     Raises:
         InputError: no such switch or word, or its line is not in the file.
@@ -114,6 +165,7 @@ def turn(text: str, switch: str, word: str) -> str:
     if switch not in SWITCHES:
         raise InputError(f"{switch}: no such switch; known: {', '.join(SWITCHES)}")
     where, words = SWITCHES[switch]
+    word = word or next(one for one in words if one in DEFAULTS)
     if word not in words:
         raise InputError(f"{switch}={word}: unknown; choose one of {', '.join(words)}")
     indent = "" if len(where) == 1 else "  "
@@ -126,16 +178,15 @@ def turn(text: str, switch: str, word: str) -> str:
 def main(arguments: list[str]) -> None:
     path = paths.at("params.yaml")
     if arguments:
-        text = path.read_text(encoding="utf-8")
+        load(path)  # or one line
+        before = text = path.read_bytes().decode()
         for argument in arguments:
-            text = turn(text, *(argument.split("=", 1) if "=" in argument else (argument, "")))
-        if text != path.read_text(encoding="utf-8"):
+            text = turn(text, *(argument.split("=", 1) if "=" in argument else (argument, " ")))
+        if text != before:
             files.write_text(path, text)
     check()
+    print(chosen())
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except InputError as error:
-        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))
+    system.command(main, sys.argv[1:])

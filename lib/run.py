@@ -16,9 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
-from lib import files, notebooks, params, paths, slurm, streams
+from lib import files, notebooks, params, paths, plain_yaml, slurm, streams, system
 from lib.errors import InputError, raise_all
 from lib.execution import INTERRUPTED, execute
 from lib.interruption import AGAIN
@@ -39,10 +37,7 @@ def collect(pairs: list[str], sources: list[str]) -> dict[str, object]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise InputError(f"{pair}: not a parameter; write key=value")
-        try:
-            values[key] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
-            raise InputError(f"{pair}: not valid YAML ({' '.join(str(error).split())}); mend or quote it") from None
+        values[key] = plain_yaml.parse(value, pair)
     return values
 
 
@@ -100,6 +95,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-f", dest="sources", metavar="FILE[:SECTION]", action="append", default=[])
     parser.add_argument("pairs", nargs="*", metavar="key=value")
     options = parser.parse_intermixed_args(arguments)
+    system.check()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # one that comes early waits until it is listened for
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)  # a job's shell had it ignored
     try:

@@ -20,13 +20,15 @@ WAIT = (
 
 @pytest.fixture
 def pipeline(tmp_path, monkeypatch):
-    """A function that makes a repository with these stages, beside the two that every fan-out begins with."""
+    """A function that makes a repository with these stages, beside those that run in every one."""
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(fan_out, "devices", lambda jobs: [{}] * (jobs or 2))
 
     def make(**stages):
         (tmp_path / "in").write_text("1", encoding="utf-8")
         always = {"index": {"cmd": "true", "always_changed": True}, "strip": {"cmd": "true", "deps": ["in"]}}
+        outs = [out for one in stages.values() if "matrix" not in one for out in one["outs"]]
+        always["results"] = {"cmd": "echo >> results", "always_changed": True, "deps": outs}
         (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": always | stages}), encoding="utf-8")
         subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
         return tmp_path
@@ -54,10 +56,12 @@ def test_all_are_run_in_order_and_then_none(pipeline, capfd):
     assert fan_out.main([]) == 0
     assert sorted(ran(folder)) == list("abcd")
     assert [name for name in ran(folder) if name != "d"] == list("abc")
+    assert (folder / "results").read_text(encoding="utf-8") == "\n"  # once, at the end
     assert fan_out.stale() == {}
     assert fan_out.main([]) == 0
     assert len(ran(folder)) == 4
-    assert "c (" in capfd.readouterr().err
+    said = capfd.readouterr()
+    assert "c (" in said.err and "nothing is stale" in said.out
 
 
 def test_what_comes_after_a_change_is_stale(pipeline):
@@ -168,3 +172,27 @@ def test_logs_that_cannot_be_written_are_one_line(pipeline, capfd):
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith(("error:", "Traceback"))]
     (line,) = errors
     assert line.startswith("error: build/fan_out: cannot be written (Not a directory); ")
+
+
+class Interrupts:
+    """In place of what is shown: Ctrl-C, once a file is there."""
+
+    def __init__(self, file):
+        self.file, self.console = file, None
+
+    def update(self, _):
+        if self.file.exists():
+            raise KeyboardInterrupt
+
+
+def test_told_to_end_it_waits_until_what_runs_has_put_itself_away(tmp_path, monkeypatch):
+    """Whoever runs it again meets nobody; and what had not begun does not."""
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    script = (
+        "(trap 'sleep .3; touch away; exit' TERM; touch begun; while :; do sleep .05; done) & trap exit TERM; wait # "
+    )
+    work = fan_out.FanOut({"a": [], "b": []}, [{}], ["sh", "-c", script])
+    with pytest.raises(KeyboardInterrupt):
+        work.run(Interrupts(tmp_path / "begun"))
+    assert (tmp_path / "away").exists()
+    assert not (tmp_path / "build/fan_out/b.log").exists() and work._run("b") == 1

@@ -62,13 +62,45 @@ def test_a_fault_in_the_switches_is_one_line(project, old, new, said):
     assert any(line.startswith(said) for line in problems(project))
 
 
-def test_broken_yaml_and_missing_files_are_one_line(project):
-    (project / "params" / "demo.yaml").write_text("a: [1,\nb: 2", encoding="utf-8")
-    assert "not valid YAML" in problems(project)[0] and "\n" not in problems(project)[0]
-    (project / "params" / "demo.yaml").unlink()
-    assert "no such file; restore it" in problems(project)[0]
-    (project / "params.yaml").write_text("- a list", encoding="utf-8")
-    assert "expected `key: value` lines" in problems(project)[0]
+@pytest.mark.parametrize(
+    "value", ["-real; touch x", "-real && x", "-$(x)", "-`x`", "/../../x", "-a/../..", "-a b", "-", "real"]
+)
+def test_a_suffix_is_a_plain_word(project, value):
+    edit(project / "params.yaml", "suffix: -real", f"suffix: '{value}'")
+    edit(project / "params.yaml", "  acdc: *synthetic", "  acdc: *real")
+    assert problems(project) == [f"params.yaml: sources.real: suffix {value!r} is no - and a word; write such as -real"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("{name: real, suffix: -real}", "{name: 'x; y', suffix: -real}", "sources.real: write {name: word, suffix: -"),
+        ("suffix: -jsrt", "suffix: -real", "sources.jsrt: has the suffix of real, and their results would mix"),
+        ("suffix: -jsrt", "suffix: ''", "sources.jsrt: has the suffix of synthetic"),
+        ("suffix: -jsrt", "suffix: 1", "sources.jsrt: suffix 1 is no"),
+        ("method: [all]", "method: [all, 'x; y']", "scales.smoke.clevr.method.1: 'x; y' is no plain word or number"),
+        ("seed: [1]", "seed: [..]", "scales.smoke.repeats.seed.0: '..' is no plain word"),
+        ("fold: [0]", "fold: [true]", "scales.smoke.acdc.fold.0: True is no plain word"),
+        ("scale: *demo", "scale: {name: demo, clevr: {factor: [x; y]}}", "scale: write one of *smoke, *demo, *paper"),
+        ("  acdc: *synthetic", "  acdc: {name: synthetic, suffix: /..}", "data.acdc: write one of *synthetic, *real"),
+        ("  acdc: *synthetic", "  acdc: *synthetic\n  more: 1", "unknown key data.more"),
+        ("scales:", "scales: {}\nothers:", "unknown key others"),
+    ],
+)
+def test_what_goes_into_paths_and_commands_is_plain_words(project, old, new, said):
+    edit(project / "params.yaml", old, new)
+    assert any(line.startswith(f"params.yaml: {said}") for line in problems(project))
+
+
+@pytest.mark.parametrize("key", ["scales", "sources", "scale", "data"])
+@pytest.mark.parametrize("value", ["1", "[]", "{}", "{paper: 1, smoke: [], 3: x}", "null"])
+def test_another_structure_is_told_in_lines(project, key, value):
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    content = {name: f"{name}: {value}" for name in [key]}
+    for name in ("scales", "sources", "scale", "data"):
+        content.setdefault(name, f"{name}: {yaml.safe_load(text)[name]!r}")
+    (project / "params.yaml").write_text("\n".join(content.values()), encoding="utf-8")
+    assert problems(project)
 
 
 def test_an_integer_may_stand_for_a_float_but_not_a_truth_value():
@@ -85,6 +117,28 @@ def test_a_switch_turns_one_line_and_keeps_the_comments(project, switch, word):
     content = yaml.safe_load(turned)
     value = content["scale"] if switch == "scale" else content["data"][switch]
     assert value["name"] == word
+
+
+@pytest.mark.parametrize(("switch", "default"), [(s, "demo" if s == "scale" else "synthetic") for s in params.SWITCHES])
+def test_a_switch_without_a_word_goes_back_to_its_default(switch, default):
+    _, words = params.SWITCHES[switch]
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    for word in words:
+        assert params.turn(params.turn(text, switch, word), switch, "") == params.turn(text, switch, default)
+
+
+def test_what_was_chosen_is_said_in_one_line(project, monkeypatch, capsys):
+    monkeypatch.setattr(params.paths, "ROOT", project)
+    shutil.copy(ROOT / "dvc.yaml", project)
+    params.main(["scale=smoke", "acdc=real", "volumes="])
+    assert capsys.readouterr().out == (
+        "scale smoke; data acdc real, all else synthetic; seeds 1; sdnet 1; gates 1; "
+        "results in paper_figures/smoke, paper_figures/smoke-real\n"
+    )
+    params.main(["scale=", "acdc="])
+    assert capsys.readouterr().out == (
+        "scale demo; data synthetic; seeds 1, 2; sdnet 1; gates 1; results in paper_figures/demo\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from lib.methods import POSITION_ARMS_ON
 from lib.paths import ROOT
 from lib.readme import pages, with_results
 
-NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+NOTEBOOKS = notebooks.listed(ROOT / "notebooks")
 PAGES = sorted(path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md"))
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
@@ -41,7 +41,7 @@ def test_every_network_that_segments_volumes_can_be_applied_to_others():
     code_of = {name: code(ROOT / match[0]) for name, match in found.items() if match}
     made_by = {}
     for name, stage in STAGES.items():
-        made_by |= {out if isinstance(out, str) else next(iter(out)): name for out in stage["outs"]}
+        made_by |= {out if isinstance(out, str) else next(iter(out)): name for out in stage.get("outs", [])}
     layout_of = {}
     for name, text in code_of.items():
         if calls := re.findall(r"weights\.write\(.*", text):
@@ -167,7 +167,7 @@ def test_the_readme_maps_every_figure_and_the_pages_of_results_show_what_is_comm
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 200
     for name, stage in STAGES.items():
-        outs = [next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]]
+        outs = [next(iter(out)) if isinstance(out, dict) else out for out in stage.get("outs", [])]
         if any(out.startswith("paper_figures/") for out in outs):
             notebook = re.search(r"build/(notebooks/\S+\.ipynb)", stage["cmd"])[1]
             assert f"| `{notebook}` | `{name}` |" in text

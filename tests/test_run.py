@@ -46,7 +46,7 @@ def test_parameters_come_from_files_and_words_and_words_win(tmp_path):
 
 @pytest.mark.parametrize("word", ["n=[1", "n=2024-13-45", "n=" + "[" * 2000])
 def test_a_value_that_is_no_yaml_is_one_line(word):
-    with pytest.raises(InputError, match=re.escape(word) + r": not valid YAML \(.*\); mend or quote it") as caught:
+    with pytest.raises(InputError, match=re.escape(word) + ": ") as caught:
         run.collect([word], [])
     assert "\n" not in str(caught.value)
 

@@ -1,5 +1,7 @@
 """Which raw data a run takes: the switch decides, nothing falls back, and data/raw is never written."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,9 +32,9 @@ def write(raw):
 def test_synthetic_data_are_made_anew_and_data_raw_stays_as_it_is(root):
     write(paths.RAW)  # somebody's files
     stale = root / "build" / "acdc" / "raw" / "old"
-    stale.parent.mkdir(parents=True)
-    stale.touch()
     before = sorted(root.joinpath("data").rglob("*"))
+    source.provide("acdc", "synthetic", "build/acdc", lambda raw: (raw / "old").touch())
+    assert stale.exists()
     manifest = source.provide("acdc", "synthetic", "build/acdc", write)
     assert list(manifest.files) == ["patient001/Info.cfg"] and not stale.exists()
     assert manifest.root == "build/acdc/raw" and manifest.source == "synthetic"
@@ -44,12 +46,9 @@ def test_a_synthetic_set_of_its_own_has_no_place_under_data_raw(root):
     """Such as a phantom that stands in for no data set: `make` knows its name only, and makes it anew each time."""
     write(paths.RAW)  # somebody's files
     for _ in range(2):
-        stale = root / "build" / "cine" / "raw" / "old"
-        stale.parent.mkdir(parents=True, exist_ok=True)
-        stale.touch()
         manifest = source.make("Cine phantom", "build/cine", write)
         assert (manifest.dataset, manifest.source, manifest.root) == ("Cine phantom", "synthetic", "build/cine/raw")
-        assert list(manifest.files) == ["patient001/Info.cfg"] and not stale.exists()
+        assert list(manifest.files) == ["patient001/Info.cfg"]
         assert manifest.path("patient001/Info.cfg").read_text(encoding="utf-8") == "ED: 1\n"
         assert Manifest.read("build/cine/manifest.json") == manifest
     assert manifest.label == f"Cine phantom (synthetic, {manifest.digest})"
@@ -67,6 +66,77 @@ def test_real_data_come_from_a_linked_folder_and_nothing_is_made(root, tmp_path_
     assert manifest.path("patient001/Info.cfg").read_text(encoding="utf-8") == "ED: 1\n"
     assert not any((root / "build" / "acdc" / "raw").iterdir())
     assert manifest.label == f"ACDC (real, {manifest.digest}, Bernard et al. 2018, CC BY-NC-SA 4.0)"
+
+
+def theirs(root):
+    """A study of somebody's, with a folder called raw."""
+    write(root / "study" / "raw")
+    return "study"
+
+
+def linked(root):
+    """A data set that lies elsewhere and is linked."""
+    (root / "elsewhere").mkdir()
+    (paths.RAW / "acdc").symlink_to(root / "elsewhere")
+    return "elsewhere"
+
+
+def with_one_more(root):
+    source.make("Cine", "build/cine", write)
+    (root / "build/cine/raw/notes.txt").touch()
+    return "build/cine"
+
+
+def with_one_of_another_size(root):
+    source.make("Cine", "build/cine", write)
+    (root / "build/cine/raw/patient001/Info.cfg").write_text("corrected by hand", encoding="utf-8")
+    return "build/cine"
+
+
+def with_a_link(root):
+    source.make("Cine", "build/cine", write)
+    write(root)
+    shutil.rmtree(root / "build/cine/raw")
+    (root / "build/cine/raw").symlink_to(root / "patient001")
+    return "build/cine"
+
+
+def with_a_manifest_of_another_kind(root):
+    (root / "site").mkdir()
+    (root / "site" / "manifest.json").write_text('{"icons": []}', encoding="utf-8")
+    return "site"
+
+
+@pytest.mark.parametrize("word", ["synthetic", "real"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda root: "data",
+        lambda root: "data/raw/acdc",
+        lambda root: "build/../data",
+        *(theirs, linked, with_one_more, with_one_of_another_size, with_a_link, with_a_manifest_of_another_kind),
+    ],
+)
+def test_what_was_not_made_here_is_neither_erased_nor_overwritten(place, word, root):
+    write(paths.RAW)
+    source.index()
+    (root / "study" / "raw").mkdir(parents=True)
+    out = place(root)
+
+    def everything():
+        return {path: path.is_file() and path.read_bytes() for path in root.rglob("*") if ".raw" not in str(path)}
+
+    before = everything()
+    with pytest.raises(InputError, match="name another folder for `out`"):
+        source.provide("acdc", word, out, write)
+    assert everything() == before
+
+
+def test_what_could_not_be_made_leaves_what_was_there(root):
+    source.make("Cine", "build/cine", write)
+    with pytest.raises(ZeroDivisionError):
+        source.make("Cine", "build/cine", lambda raw: 1 / 0)
+    assert [path.name for path in (root / "build/cine").rglob("*") if path.is_file()] == ["manifest.json", "Info.cfg"]
 
 
 @pytest.mark.parametrize(

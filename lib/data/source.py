@@ -3,12 +3,13 @@
 `python -m lib.data.source` indexes what is under `data/raw`.
 """
 
+import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lib import paths
+from lib import files, paths, system
 from lib.data.manifest import Manifest
 from lib.errors import InputError
 
@@ -60,13 +61,13 @@ def provide(dataset: str, source: str, folder: Path, write: Callable[[Path], Non
         write: makes the synthetic files below the folder that it is given.
 
     Raises:
-        InputError: the source is not "synthetic" and there are no files.
+        InputError: the source is not "synthetic" and there are no files; or as `make`.
     """
     folder = paths.at(folder)
     known = DATASETS[dataset]
     if source == "synthetic":
         return make(known.name, folder, write)
-    _emptied(folder / "raw")
+    _check_ours(folder)
     found = Manifest.read(f"build/index/{dataset}.json")
     manifest = Manifest(found.dataset, known.state, found.root, found.files, known.licence)
     if not manifest.files:
@@ -74,24 +75,50 @@ def provide(dataset: str, source: str, folder: Path, write: Callable[[Path], Non
             f"data/raw/{known.folder}: no files, and params.yaml says data.{known.switch}: *{source}; place or "
             f"link the data set there (data/README.md says how), or set data.{known.switch}: *synthetic"
         )
+    with files.new_folder(folder / "raw"):  # an empty one: DVC asks for all that a stage may leave
+        shutil.rmtree(folder / "raw", ignore_errors=True)
     manifest.write(folder / "manifest.json")
     return manifest
 
 
 def make(name: str, folder: Path, write: Callable[[Path], None]) -> Manifest:
-    """The manifest of a synthetic data set called `name`, made anew below `folder/raw`; see `provide`."""
+    """The manifest of a synthetic data set called `name`, made anew below `folder/raw`; see `provide`.
+
+    Raises:
+        InputError: `folder/raw` or `folder/manifest.json` is not what was left there before; it stays as it is.
+    """
     folder = paths.at(folder)
-    raw = _emptied(folder / "raw")
-    write(raw)
-    manifest = Manifest.of(name, "synthetic", raw)
-    manifest.write(folder / "manifest.json")
+    _check_ours(folder)
+    with files.new_folder(folder / "raw") as made:
+        write(made)
+        manifest = replace(Manifest.of(name, "synthetic", made), root=paths.shown(folder / "raw"))
+        shutil.rmtree(folder / "raw", ignore_errors=True)
+        manifest.write(folder / "manifest.json")
     return manifest
 
 
-def _emptied(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+def _check_ours(folder: Path) -> None:
+    """Raise InputError if there is anything at `folder/raw` but files that `folder/manifest.json` names."""
+    raw, known, other = folder / "raw", {}, "name another folder for `out`"
+    given = [paths.RAW, *(path for path in paths.RAW.glob("*") if path.is_dir())]  # the second may be links
+    if any(raw.resolve().is_relative_to(one.resolve()) for one in given):
+        raise InputError(f"{paths.shown(raw)}: lies below data/raw, where nothing is written; {other}")
+    if os.path.lexists(folder / "manifest.json"):
+        try:
+            known = Manifest.read(folder / "manifest.json").files
+        except InputError:
+            there = paths.shown(folder / "manifest.json")
+            raise InputError(f"{there}: not written here, and nothing is overwritten; {other}") from None
+    found = [raw] if raw.is_symlink() or raw.is_file() else [path for path in raw.rglob("*") if not _is_folder(path)]
+    sizes = {path: known.get(path.relative_to(raw).as_posix(), {}).get("size") for path in found}
+    strange = [path for path, size in sizes.items() if path.is_symlink() or path.lstat().st_size != size]
+    if strange:
+        more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+        raise InputError(f"{paths.shown(min(strange))}{more}: not made here, and nothing is erased; {other}")
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def index() -> None:
@@ -103,4 +130,4 @@ def index() -> None:
 
 
 if __name__ == "__main__":
-    index()
+    system.command(index)
