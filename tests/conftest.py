@@ -1,7 +1,30 @@
 """What several test files share."""
 
+import gc
+
+import psutil
 import pytest
 import torch
+
+from lib.checkpoints import Checkpoint
+
+
+def pytest_collection_finish():
+    """Libraries are here to stay: garbage is looked for among what tests make, which takes milliseconds."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left_behind():
+    """A process or an open file that a test leaves is an error of its own file, not a warning in an innocent one."""
+    yield
+    gc.collect()
+    left = psutil.Process().children(recursive=True)
+    lines = [" ".join(process.cmdline()) for process in left if process.status() != psutil.STATUS_ZOMBIE]
+    for process in left:
+        process.kill()
+    assert not left, lines
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +38,8 @@ def on_the_cpu():
         yield
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    return Checkpoint(tmp_path / "run.pt")

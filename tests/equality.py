@@ -1,12 +1,17 @@
-"""When two things are the same: files, states, batches."""
+"""When two things are the same: files, states, batches, runs, and random generators that nothing should touch."""
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from lib.checkpoints import Checkpoint
 from lib.files import sha256
+from lib.training import Learner
 
 
 def hashes(root: Path) -> dict[str, str]:
@@ -25,21 +30,64 @@ def same_bits(a: object, b: object) -> bool:
     return a == b
 
 
-def check_batches(make: Callable) -> None:
+def after(trained: Learner, steps: int = 2) -> dict:
+    """The state of a learner after its first steps."""
+    for number in range(steps):
+        trained.step(number)
+    return deepcopy(trained.state())
+
+
+@contextmanager
+def global_generators_untouched() -> Iterator[None]:
+    """Of torch, NumPy and Python: in a state of their own inside, and in the same one at the end."""
+
+    def now():
+        name, words, *rest = np.random.get_state()
+        return torch.get_rng_state().tolist(), name, words.tolist(), rest, random.getstate()
+
+    for seed in (torch.manual_seed, np.random.seed, random.seed):
+        seed(99)
+    before = now()
+    yield
+    assert now() == before
+
+
+def check_batches(make: Callable[..., Learner]) -> None:
     """A batch is a function of seed and number: whatever was drawn or trained before, global generators untouched.
 
     Args:
-        make: seed -> learner with `batch` and `step`, the seed 0 by default.
+        make: called with seed=0 and seed=1; a learner with `batch`.
     """
-    first = [make().batch(number) for number in range(4)]
-    trained = make()
-    torch.manual_seed(99)
-    np.random.seed(99)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    trained.step(0)
-    for number in (3, 0, 2, 2, 1):
-        assert all(map(same_bits, trained.batch(number), first[number]))
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])
+    first = [make(seed=0).batch(number) for number in range(4)]
+    trained = make(seed=0)
+    with global_generators_untouched():
+        trained.step(0)
+        for number in (3, 0, 2, 2, 1):
+            assert all(map(same_bits, trained.batch(number), first[number]))
     seen = [x for x, *_ in first] + [make(seed=1).batch(number)[0] for number in range(4)]
     assert not any(torch.equal(seen[i], seen[j]) for i in range(8) for j in range(i))
+
+
+def check_resumes(make: Callable[[], Learner], checkpoint: Checkpoint, at: int = 2, steps: int = 4) -> None:
+    """What is put away after `at` steps and taken up again ends in the same bits as what was not.
+
+    Losses, weights and all that is in the state count; global generators neither matter nor change.
+
+    Args:
+        make: () -> learner, always the same.
+        checkpoint: on disk, where it is put away.
+    """
+
+    def advance(learner: Learner, *numbers: int) -> list[float]:
+        return [learner.step(number).item() for number in numbers]
+
+    whole = make()
+    advance(whole, *range(at))
+    checkpoint.save(whole.state())
+    losses = advance(whole, *range(at, steps))
+    with global_generators_untouched():
+        resumed = make()
+        resumed.resume(checkpoint.load())
+        assert advance(resumed, *range(at, steps)) == losses
+    assert same_bits(resumed.state(), whole.state())
+    assert same_bits(dict(resumed.weights()), dict(whole.weights()))

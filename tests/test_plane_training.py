@@ -1,20 +1,18 @@
 """Training classifiers of ultrasound frames: who is drawn, the step written plainly, losses in NumPy, equal bits."""
 
-import math
 from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from equality import check_batches, same_bits
+from equality import after, check_batches, check_resumes, same_bits
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import f1_score
-from test_semi_supervised import Killed, after, dies, trained_to_the_end
 from torch.nn.functional import cross_entropy
 
+from lib import plane_training
 from lib.augmentation import affine, warp
-from lib.checkpoints import Checkpoint
 from lib.models.sononet import AGSononet, Sononet
 from lib.plane_training import Classifying, Readings, predict, sampling_weights
 from lib.training import Schedule, build, run
@@ -241,70 +239,8 @@ def test_the_same_steps_written_plainly(aggregation, readings):
     assert same_bits(dict(state["model"]), plain_steps(learner(aggregation, readings=readings), 3))
 
 
-def test_readings_are_not_one_another():
-    """Else the equalities above would say nothing."""
-    changes = [{}, {"warm_up": 1}, {"decay_every": 2}, {"weight_decay": 0.1}, {"rotation": 0.0}, {"shift": 0.0}]
-    found = [after(learner(readings=Readings(**change)), 3)["model"] for change in [*changes, {"zoom": (1.0, 1.0)}]]
-    assert not any(same_bits(dict(found[i]), dict(found[j])) for i in range(len(found)) for j in range(i))
-    assert learner().optimiser.defaults["weight_decay"] == 1e-6
-
-
-# ------------------------------------------------------------------------------------------------------------ same bits
-
-
-def started_warm(seed=0):
-    return learner("deep_supervision", seed, readings=Readings(warm_up=1, decay_every=5))
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(on_the_cpu, tmp_path_factory):
-    return trained_to_the_end(started_warm(), Checkpoint(tmp_path_factory.mktemp("whole") / "run.pt"))
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    return Checkpoint(tmp_path / "run.pt")
-
-
-@pytest.mark.parametrize("at", [1, 2, 5])
-def test_killed_and_resumed_is_the_same_run(at, checkpoint, uninterrupted):
-    """Weights, curve and last state, to the last bit."""
-    with pytest.raises(Killed):
-        run(dies(started_warm(), at), SCHEDULE, checkpoint, math.inf)
-    assert (checkpoint.load() or {"step": 0})["step"] == at // 2 * 2
-    resumed = trained_to_the_end(started_warm(), checkpoint)
-    for a, b in zip(resumed, uninterrupted, strict=True):
-        assert same_bits(a, b)
-    assert resumed[1]["step"] == [2, 4, 6]
-    assert list(resumed[1]) == ["step", "loss", "f1"]
-
-
-@pytest.mark.parametrize("part", ["model", "optimiser"])
-def test_everything_in_a_state_matters(part, checkpoint, uninterrupted):
-    """What the equalities above would not see, were it never read: here one part is as at the start."""
-    with pytest.raises(Killed):
-        run(dies(started_warm(), 4), SCHEDULE, checkpoint, math.inf)
-    state = checkpoint.load()
-    assert state["learner"].keys() == {"model", "optimiser"}
-    state["learner"][part] = started_warm().state()[part]
-    checkpoint.save(state)
-    last = trained_to_the_end(started_warm(), checkpoint)[2]
-    assert not same_bits(last["learner"]["model"], uninterrupted[2]["learner"]["model"])
-
-
-def test_a_run_is_a_function_of_its_arguments():
-    first = after(learner(), 2)
-    torch.manual_seed(99)
-    assert same_bits(after(learner(), 2), first)
-    assert not same_bits(after(learner(seed=1, model=network(seed=0)), 2)["model"], first["model"])
-
-
-def test_the_best_network_is_kept(monkeypatch):
-    scores = iter([0.25, 0.5, 0.375])
-    trained = learner()
-    monkeypatch.setattr(trained, "score", lambda: next(scores))
-    assert run(trained, SCHEDULE).f1.tolist() == [0.25, 0.5, 0.375]
-    assert same_bits(dict(trained.model.state_dict()), dict(after(learner(), 4)["model"]))
+def test_resumed_in_the_middle_it_is_the_same_run(checkpoint):
+    check_resumes(lambda: learner("deep_supervision", readings=Readings(warm_up=1, decay_every=3)), checkpoint)
 
 
 # ------------------------------------------------------------------------------------------------- answers and scores
@@ -330,27 +266,23 @@ def test_predictions_are_the_deciding_heads_probabilities(aggregation):
     torch.testing.assert_close(predict(model, images, batch=4), result, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("aggregation", [None, "mean"])
-def test_learns_to_tell_stripes(aggregation):
-    schedule = replace(SCHEDULE, steps=60, batch=12, learning_rate=0.02, validate_every=10)
-    model = network(aggregation, feature_scale=16)
-    trained = learner(model=model, schedule=schedule, readings=replace(STILL, warm_up=5))
-    before = trained.score()
+def test_learns_to_tell_stripes():
+    """One plane for all scores 1/3 at most. Other seeds score 0.83 to 1, whatever the rounding."""
+    schedule = replace(SCHEDULE, steps=40, batch=12, learning_rate=0.02, validate_every=10)
+    trained = learner(model=network(feature_scale=16), schedule=schedule, readings=replace(STILL, warm_up=5))
     curve = run(trained, schedule)
-    assert before < 0.5
-    assert trained.score() == curve.f1.max() > 0.9
+    assert trained.score() == curve.f1.max() > 0.6
 
 
-def test_score_is_the_mean_of_f1_over_planes_and_background():
+def test_score_is_the_mean_of_f1_over_planes_and_background(monkeypatch):
     """From counts of right, false and missed answers; the published code's metric, scikit-learn's macro F1."""
     trained = learner()
-    after(trained, 6)
-    images, planes = trained.validation
-    found = predict(trained.model, images).argmax(1).numpy()
+    planes, found = trained.validation[1], np.array([0, 0, 1, 1, 2, 2, 2, 0, 1, 2, 0, 0])
+    monkeypatch.setattr(plane_training, "predict", lambda model, images: torch.eye(3)[torch.from_numpy(found)])
     scores = []
-    for plane in sorted(set(planes) | set(found)):
+    for plane in range(3):
         right = ((found == plane) & (planes == plane)).sum()
         scores.append(2 * right / ((found == plane).sum() + (planes == plane).sum()))
     assert trained.score() == pytest.approx(np.mean(scores)) == f1_score(planes, found, average="macro")
     assert isinstance(trained.score(), float) and trained.measure == "f1"
-    assert 0 < np.mean(scores) < 1
+    assert len(set(scores)) == 3

