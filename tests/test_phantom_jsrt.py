@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from equality import hashes
+from equality import global_generators_untouched, hashes
 from PIL import Image
 from scipy import ndimage
 
@@ -17,13 +17,14 @@ from lib.phantoms import jsrt, thorax
 from lib.phantoms.thorax import Thorax
 
 NAMES = ["JPCLN001", "JPCLN002", "JPCNN001", "JPCNN002"]  # 4 * 154 / 247 is nearest to 2
+SEED = 5
 SCR = ["heart", "left clavicle", "left lung", "right clavicle", "right lung"]
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jsrt")
-    jsrt.write(folder, len(NAMES), np.random.default_rng(5))
+    jsrt.write(folder, len(NAMES), np.random.default_rng(SEED))
     return folder
 
 
@@ -44,8 +45,8 @@ def films(root):
 
 @pytest.fixture(scope="module")
 def patients():
-    """Twelve patients and their masks."""
-    rngs = np.random.default_rng(11).spawn(12)
+    """Eight patients and their masks."""
+    rngs = np.random.default_rng(11).spawn(8)
     found = [Thorax.sample(rng) for rng in rngs]
     return [(one, thorax.draw(one, False, rng)[2]) for one, rng in zip(found, rngs, strict=True)]
 
@@ -126,7 +127,7 @@ def test_sides_are_the_patients(patients):
 
 
 def test_right_dome_is_the_higher(patients):
-    for one, _ in patients[:3]:
+    for one, _ in patients[:2]:
         one = replace(one, angle=0.0)
         _, _, masks = thorax.draw(one, False, np.random.default_rng(0))
         places = one.pixels(np.array([(-0.85 * one.half, 0), (0.85 * one.half, 0)]))
@@ -232,7 +233,7 @@ def test_clavicles_are_bright(films):
 
 
 def test_nodule_is_a_small_bump_in_the_chest():
-    for seed in range(3):
+    for seed in range(2):
         one = Thorax.sample(np.random.default_rng(seed))
         (plain, bone, _), (bumped, same, _) = (thorax.draw(one, on, np.random.default_rng(7)) for on in (False, True))
         bump = bumped - plain
@@ -261,26 +262,23 @@ def test_film():
 # Randomness
 
 
-def test_an_image_does_not_depend_on_how_many_follow(root, tmp_path):
+def test_same_seed_same_bytes_however_many_follow(root, tmp_path):
     """But for the nodule, which the second patient has among four and not among two."""
-    jsrt.write(tmp_path, 2, np.random.default_rng(5))
-    many, few = hashes(root), hashes(tmp_path)
+    with global_generators_untouched():
+        jsrt.write(tmp_path / "two", 2, np.random.default_rng(SEED))
+    jsrt.write(tmp_path / "other", 1, np.random.default_rng(SEED + 1))
+    many, few, other = hashes(root), hashes(tmp_path / "two"), hashes(tmp_path / "other")
+    assert not set(other.values()) & set(many.values())
     first = {name for name in few if "JPCLN001" in name}
     assert len(first) == 6
     assert all(few[name] == many[name] for name in first)
     for kind in SCR:
-        assert mask_path(tmp_path, kind, "JPCNN001").read_bytes() == mask_path(root, kind, "JPCLN002").read_bytes()
-    pair = [tmp_path / "All247images/JPCNN001.IMG", root / "All247images/JPCLN002.IMG"]
+        two = mask_path(tmp_path / "two", kind, "JPCNN001")
+        assert two.read_bytes() == mask_path(root, kind, "JPCLN002").read_bytes()
+    pair = [tmp_path / "two/All247images/JPCNN001.IMG", root / "All247images/JPCLN002.IMG"]
     without, within = (np.fromfile(path, ">u2").astype(int) for path in pair)
     changed = np.abs(within - without) > 40
     assert 0 < changed.mean() < 0.01
-
-
-def test_same_seed_same_bytes(root, tmp_path):
-    jsrt.write(tmp_path / "again", len(NAMES), np.random.default_rng(5))
-    assert hashes(tmp_path / "again") == hashes(root)
-    jsrt.write(tmp_path / "other", 1, np.random.default_rng(6))
-    assert not set(hashes(tmp_path / "other").values()) & set(hashes(root).values())
 
 
 @pytest.mark.parametrize("images", [-1, 0, 248])
