@@ -30,7 +30,7 @@ fan-out: REPRO = $(RUN) lib.fan_out --jobs "$${JOBS:-0}" --on "$${ON:-here}"
 fan-out: repro
 
 test: ready
-	@$(RUN) pytest -m "not slow"
+	@OMP_NUM_THREADS=1 $(RUN) pytest -m "not slow" -n logical --maxprocesses 8 --dist loadfile
 
 test-slow: ready
 	@$(RUN) pytest -m slow

@@ -1,12 +1,17 @@
 """What several test files share."""
 
 import gc
+import os
+import sys
 
 import psutil
 import pytest
 import torch
 
 from lib.checkpoints import Checkpoint
+
+if sys.__stderr__ is None:  # closed; pytest's fault handler wants one
+    sys.__stderr__ = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def pytest_collection_finish():

@@ -1,6 +1,7 @@
 """Which code a notebook's result depends on."""
 
 import json
+import shutil
 
 import pytest
 
@@ -50,12 +51,18 @@ def test_directly_and_through_others(source, used, tree):
     assert imports.modules(source, tree) == used.split()
 
 
-def test_a_stripped_notebook_names_its_code():
-    """So that a changed module makes stale what uses it, and nothing else."""
+def test_a_stripped_notebook_names_its_code(tmp_path, monkeypatch):
+    """So that a changed module makes stale what uses it, and nothing else. JupyterLab's copies are no notebooks."""
+    notebook = "notebooks/inside/03_table1.ipynb"
+    for copy in (notebook, "notebooks/inside/.ipynb_checkpoints/03_table1-checkpoint.ipynb"):
+        (tmp_path / copy).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(paths.at(notebook), tmp_path / copy)
+    (tmp_path / "lib").symlink_to(paths.at("lib"))
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
     notebooks.strip_all()
-    code = json.loads(paths.at("build/notebooks/inside/03_table1.ipynb").read_text(encoding="utf-8"))["metadata"][
-        "code"
-    ]
+    [stripped] = (tmp_path / "build").rglob("*.ipynb")
+    assert stripped == tmp_path / "build" / notebook
+    code = json.loads(stripped.read_text(encoding="utf-8"))["metadata"]["code"]
     assert {"lib/inside.py", "lib/tables.py", "lib/execution.py", "lib/files.py"} <= code.keys()
     assert not {"lib/training.py", "lib/phantoms/acdc.py", "lib/run.py", "lib/slurm.py"} & code.keys()
     assert all(digest == files.sha256(paths.at(file)) for file, digest in code.items())

