@@ -180,7 +180,7 @@ def test_a_scan_as_large_as_the_window_is_judged_in_one_piece(rng):
     result = scan_logits(model, image, (16, 32, 16))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     with torch.no_grad():
-        assert torch.equal(result, model.eval()(standardised(image)[None, None])[0])
+        torch.testing.assert_close(result, model.eval()(standardised(image)[None, None])[0], rtol=0, atol=1e-5)
         assert not torch.allclose(result, model.train()(standardised(image)[None, None])[0])
 
 
@@ -217,10 +217,18 @@ def test_facts_are_given_to_every_window(rng):
     image = volume(rng, (16, 16, 16))
     with torch.no_grad():
         expected = asked.eval()(standardised(image)[None, None], z[None])[0]
-    assert torch.equal(scan_logits(asked, image, z=z), expected)
+    torch.testing.assert_close(scan_logits(asked, image, z=z), expected, rtol=0, atol=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------------------------- masks
+
+
+def clear(logits):
+    """Where the two most probable classes are further apart than rounding reaches: nearly everywhere."""
+    top = np.sort(logits, axis=0)
+    found = top[-1] - top[-2] > 1e-4
+    assert found.mean() > 0.99
+    return found
 
 
 def one_class_each(classes):
@@ -233,9 +241,10 @@ def test_masks_are_where_a_class_is_most_probable(window, rng):
     image = volume(rng, (20, 16, 18))
     found = masks(voxelwise(4), scan(image), 3, window)
     sides = window or (32, 16, 32)
-    labels = numpy_logits(voxelwise(4), image, sides).argmax(0)
+    logits = numpy_logits(voxelwise(4), image, sides)
+    labels, sure = logits.argmax(0), clear(logits)
     assert found.dtype == torch.bool and found.device.type == "cpu"
-    np.testing.assert_array_equal(found, np.stack([labels == value for value in (1, 2, 3)]))
+    np.testing.assert_array_equal(found.numpy()[:, sure], np.stack([labels == value for value in (1, 2, 3)])[:, sure])
     assert np.ptp(labels) > 0
 
 
@@ -249,12 +258,10 @@ def test_masks_on_the_scans_own_grid(shape, rng):
         ndimage.zoom(part, factors, order=1, mode="nearest", grid_mode=True)
         for part in numpy_logits(model, image, image.shape)
     ]
-    top = np.sort(logits, axis=0)
-    clear = top[-1] - top[-2] > 1e-4  # elsewhere rounding decides
+    sure = clear(logits)
     assert found.shape == (3, *shape)
-    assert clear.mean() > 0.99
     expected = np.stack([np.argmax(logits, axis=0) == value for value in (1, 2, 3)])
-    np.testing.assert_array_equal(found.numpy()[:, clear], expected[:, clear])
+    np.testing.assert_array_equal(found.numpy()[:, sure], expected[:, sure])
 
 
 @pytest.mark.parametrize("only", [(0, 2), (0, 3, 1), (0, 1, 2, 3)])
@@ -282,7 +289,9 @@ def test_masks_of_a_network_that_is_asked(window, rng):
     image = volume(rng, (32, 16, 16))
     found = masks(model, scan(image), 3, window, asked=True)
     x = numpy_standardised(image.numpy())
-    np.testing.assert_array_equal(found, np.stack([x > value for value in thresholds.numpy()]))
+    for mask, value in zip(found.numpy(), thresholds.numpy(), strict=True):
+        sure = np.abs(x - value) > 1e-4
+        np.testing.assert_array_equal(mask[sure], (x > value)[sure])
     assert found.dtype == torch.bool and found.sum(0).max() == 3
     assert {tuple(x.shape[2:]) for x, _ in model.seen} == {window or (32, 16, 16)}
     asked = torch.stack([facts[0] for _, facts in model.seen])
@@ -297,5 +306,5 @@ def test_masks_of_a_network_that_is_asked_on_the_scans_own_grid(rng):
     logits = ndimage.zoom(numpy_standardised(image.numpy()), factors, order=1, mode="nearest", grid_mode=True)
     assert found.shape == (2, 25, 16, 9)
     for mask, shift in zip(found.numpy(), (0, 1), strict=True):
-        clear = np.abs(logits + shift) > 1e-4
-        np.testing.assert_array_equal(mask[clear], (logits + shift > 0)[clear])
+        sure = np.abs(logits + shift) > 1e-4
+        np.testing.assert_array_equal(mask[sure], (logits + shift > 0)[sure])
