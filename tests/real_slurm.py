@@ -112,7 +112,7 @@ class Slurm:
         with open(self.folder / f"{name}.out", "ab") as out:
             self.daemons[name] = subprocess.Popen([name, *options], env=self.environment, stdout=out, stderr=out)
 
-    def _until(self, there, name: str, seconds: float = 30) -> None:
+    def _until(self, there, name: str, seconds: float = 300) -> None:
         end = time.monotonic() + seconds
         while not there():
             if time.monotonic() > end:
