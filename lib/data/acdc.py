@@ -18,6 +18,7 @@ import pandas as pd
 from lib import paths, progress
 from lib.data import volumes
 from lib.data.cardiac import BACKGROUND
+from lib.data.labels import rounded
 from lib.data.manifest import Manifest
 from lib.data.volumes import AGAIN, Nifti
 from lib.errors import InputError, raise_all
@@ -104,7 +105,7 @@ def volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def labels(path: Path) -> np.ndarray:
     """Labels (H, W, D) as uint8."""
-    return volumes.read_nifti(path).array.astype(np.uint8)
+    return rounded(volumes.read_nifti(path).array).astype(np.uint8)
 
 
 def slice_positions(truth: np.ndarray | None, depth: int) -> np.ndarray:

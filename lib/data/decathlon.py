@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from lib import paths, progress
-from lib.data import orientation, volumes
+from lib.data import labels, orientation, volumes
 from lib.data.manifest import Manifest
 from lib.data.scan import Scan, turned
 from lib.data.volumes import AGAIN
@@ -108,18 +108,18 @@ def load(case: Case, structures: tuple[str, ...]) -> Scan:
         elif image.array.min() == image.array.max():
             problems.append(f"{paths.shown(case.image)}: constant, every voxel is {image.array.flat[0]:g}; {AGAIN}")
     if truth:
-        strange = np.unique(truth.array[~np.isin(truth.array, range(len(structures) + 1))])
-        if strange.size:
-            values = _few([f"{value:g}" for value in strange])
-            problems.append(f"{paths.shown(case.truth)}: has labels that {_LIST} does not know ({values}); {AGAIN}")
-        elif not truth.array.any():
-            problems.append(f"{paths.shown(case.truth)}: shows nothing but background; {AGAIN}")
+        known = range(len(structures) + 1)
+        wrong = labels.faults(truth.array, case.truth, known, f"{_LIST}'s 0 to {len(structures)}")
+        if not wrong and not labels.rounded(truth.array).any():
+            wrong = [f"{paths.shown(case.truth)}: shows nothing but background; {AGAIN}"]
+        problems += wrong
     difference = image and truth and orientation.grid_difference(image, truth)
     if difference:
         problems.append(f"{paths.shown(case.truth)}: {difference} differs from its image's; {AGAIN}")
     raise_all(problems)
     axes = orientation.axes_of(image, case.image)  # for both: at 45 degrees, rounding would decide for each on its own
-    return turned(Scan(case.name, image.array, truth.array.astype(np.uint8), tuple(image.spacing.tolist())), axes)
+    numbers = labels.rounded(truth.array).astype(np.uint8)
+    return turned(Scan(case.name, image.array, numbers, tuple(image.spacing.tolist())), axes)
 
 
 def _folder(manifest: Manifest, task: str) -> str:

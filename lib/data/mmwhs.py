@@ -13,11 +13,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from lib import paths, progress
-from lib.data import orientation, volumes
+from lib.data import labels, orientation, volumes
 from lib.data.cardiac import BACKGROUND
 from lib.data.manifest import Manifest
 from lib.data.volumes import AGAIN
@@ -143,22 +144,22 @@ def prepare(
     nifti = volumes.read_nifti(case.image)
     axes = orientation.axes_of(nifti, case.image)  # for both: at 45 degrees, rounding would decide for each on its own
     image, (across, along, thickness) = orientation.turn(nifti, axes)
-    truth, _ = orientation.turn(volumes.read_nifti(case.truth), axes)
+    truth = nib.apply_orientation(labels.rounded(volumes.read_nifti(case.truth).array), axes)
     kept = _one_every(every / thickness, (truth != BACKGROUND).any(axis=(0, 1)))
-    image, labels = display(image.astype(np.float32)), display(_number(truth[:, :, kept]))
+    image, truth = display(image.astype(np.float32)), display(_number(truth[:, :, kept]))
     shape = volumes.resampled_shape(image.shape, (along, across), spacing)
     images = volumes.image_slices(image, shape, side, percentiles)[kept]
-    labels = volumes.label_slices(labels, shape, side)
+    truth = volumes.label_slices(truth, shape, side)
     table = pd.DataFrame({"subject": case.name, "modality": case.modality, "slice": kept, "volume": case.name})
-    return Prepared(images, labels, table)
+    return Prepared(images, truth, table)
 
 
 def _number(truth: np.ndarray) -> np.ndarray:
     """The release's values as 1 to 7, uint8."""
-    labels = np.zeros(truth.shape, np.uint8)
-    for value, label in LABELS.items():
-        labels[truth == value] = label
-    return labels
+    numbers = np.zeros(truth.shape, np.uint8)
+    for value, number in LABELS.items():
+        numbers[truth == value] = number
+    return numbers
 
 
 def display(volume: np.ndarray) -> np.ndarray:
@@ -184,12 +185,11 @@ def _problems(case: Case) -> list[str]:
     image, truth = (orientation.try_read(path, problems) for path in (case.image, case.truth))
     problems += volumes.image_faults(image, case.image)
     if truth:
-        strange = np.unique(truth.array[~np.isin(truth.array, [BACKGROUND, *LABELS])])
-        if strange.size:
-            values = ", ".join(f"{value:g}" for value in strange[:5]) + (", ..." if strange.size > 5 else "")
-            problems.append(f"{paths.shown(case.truth)}: has labels that MM-WHS does not know ({values}); {AGAIN}")
-        elif not truth.array.any():
-            problems.append(f"{paths.shown(case.truth)}: shows nothing but background; {AGAIN}")
+        known = [BACKGROUND, *LABELS]
+        wrong = labels.faults(truth.array, case.truth, known, f"MM-WHS's {', '.join(map(str, known))}")
+        if not wrong and not labels.rounded(truth.array).any():
+            wrong = [f"{paths.shown(case.truth)}: shows nothing but background; {AGAIN}"]
+        problems += wrong
     difference = image and truth and orientation.grid_difference(image, truth)
     if difference:
         problems.append(f"{paths.shown(case.truth)}: {difference} differs from its image's; {AGAIN}")

@@ -24,6 +24,8 @@ import numpy as np
 
 from lib import paths, progress
 from lib.data import dicom, names, volumes
+from lib.data.labels import faults as label_faults
+from lib.data.labels import rounded
 from lib.data.manifest import Manifest
 from lib.data.scan import Scan, turned
 from lib.data.volumes import AGAIN
@@ -125,15 +127,12 @@ def _volumes(case: Case, problems: list[str]) -> tuple[np.ndarray | None, np.nda
     if image is not None and image.min() == image.max():
         where = paths.shown(case.slices[0].parent)
         faults.append(f"{where}: constant, every voxel has {image.min():g} HU; replace it")
-    nifti, shown = volumes.try_read(case.truth, 3, faults), case.truth and paths.shown(case.truth)
-    labels = nifti and nifti.array == 1
+    nifti, shown = volumes.try_read(case.truth, 3, faults, grid=False), case.truth and paths.shown(case.truth)
+    labels = None
     if nifti:
-        strange = np.unique(nifti.array[~labels & (nifti.array != 0)])
-        if strange.size:
-            values = ", ".join(f"{value:g}" for value in strange[:5]) + (", ..." if strange.size > 5 else "")
-            faults.append(f"{shown}: has labels other than 0 and 1 ({values}); {AGAIN}")
-        elif not labels.any():
-            faults.append(f"{shown}: shows nothing but background; {AGAIN}")
+        wrong = label_faults(nifti.array, case.truth, (0, 1), "0 and 1")
+        labels = rounded(nifti.array) == 1 if not wrong else None
+        faults += wrong or ([] if labels.any() else [f"{shown}: shows nothing but background; {AGAIN}"])
     if image is not None and labels is not None:
         if labels.shape != image.shape:
             faults.append(f"{shown}: shape {labels.shape}, not {image.shape} as its slices; {AGAIN}")

@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 
 from lib import paths
 from lib.data.prepared import array, table
+from lib.data.volumes import check_grid
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,13 @@ def isotropic(scan: Scan, spacing: float, blur: float = 0.0) -> Scan:
         spacing: mm.
         blur: standard deviation of a Gaussian before the image is resampled, mm. (Attention Gated Networks' code has
             0.75 and does not say of what.)
+
+    Raises:
+        InputError: more voxels than a volume may have.
     """
-    shape = tuple(max(1, round(n * step / spacing)) for n, step in zip(scan.image.shape, scan.spacing, strict=True))
+    voxels = [n * step / spacing for n, step in zip(scan.image.shape, scan.spacing, strict=True)]
+    check_grid(tuple(voxels), " x ".join(f"{step:g}" for step in scan.spacing), spacing)
+    shape = tuple(max(1, round(number)) for number in voxels)
     image = scan.image.astype(np.float32)
     if blur:
         image = ndimage.gaussian_filter(image, [blur / step for step in scan.spacing], mode="nearest")

@@ -18,6 +18,7 @@ import pandas as pd
 from lib import paths, progress
 from lib.data import volumes
 from lib.data.cardiac import STRUCTURES
+from lib.data.labels import rounded
 from lib.data.manifest import Manifest
 from lib.data.volumes import AGAIN
 from lib.errors import InputError, raise_all
@@ -115,7 +116,7 @@ def prepare(
     rows = []
     for index, (frame, (_, truth)) in enumerate(study.frames.items()):
         if truth is not None:
-            stored = volumes.read_nifti(truth).array.astype(np.uint8)
+            stored = rounded(volumes.read_nifti(truth).array)
             labels[index * depth : (index + 1) * depth] = volumes.label_slices(becomes[stored], shape, side)
         volume = f"{study.subject}-{study.sequence}-{frame:02d}"
         fixed = truth is not None, volume, area * step[2] / 1000

@@ -1,22 +1,24 @@
 """Volumes (H, W, D), a stack of D slices: reading NIfTI with its faults named, and in-plane preparation."""
 
 import gzip
+import io
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
+from nibabel.arrayproxy import ArrayProxy
 from scipy import ndimage
 
 from lib import paths
+from lib.data import header, labels, limits
+from lib.data.header import Header
 from lib.errors import InputError
 
 AGAIN = "copy or unpack it again"
-HEADER_BYTES = 348  # NIfTI-1
 TOLERANCE = 1e-3  # mm, between two grids
 
 _DEFLATE = 1032  # bytes that one byte of deflate can stand for; whoever announces more has not stored it
@@ -30,54 +32,60 @@ class Nifti:
 
     Args:
         array: (H, W, D) or (H, W, D, T), the stored type, or float64 where the header scales the values.
-        spacing: (3,) mm, along H, W, D.
-        affines: those that the header declares, "qform" and "sform", each (4, 4), voxel to mm.
+        spacing: (3,) mm, along H, W, D, by the rule of `lib.data.header`.
+        affines: those that the header declares and that are sound, "qform" and "sform", each (4, 4), voxel to mm.
+        unsound: what is wrong with the others.
+        header: all else that it says.
     """
 
     array: np.ndarray
     spacing: np.ndarray
     affines: dict[str, np.ndarray]
+    unsound: list[str] = field(default_factory=list)
+    header: nib.Nifti1Header | None = None
 
 
-def read_nifti(path: Path) -> Nifti:
-    """Read a `.nii.gz` file whole, its checksum included.
+def read_nifti(path: Path, most: int = limits.SCAN_VOXELS, grid: bool = True) -> Nifti:
+    """Read a `.nii.gz` or `.nii` file whole, its checksum included; whether it is packed is seen, not believed.
 
     The header is inspected before nibabel interprets it, because nibabel repairs some faults quietly (it takes the
     absolute value of a negative spacing), and before the voxels are unpacked, which are no more than it announces.
     Single trailing axes beyond the third are dropped.
 
+    Args:
+        most: voxels.
+        grid: whether spacing and affines are asked for; else they are not looked at.
+
     Raises:
-        InputError: missing, empty, truncated, not gzip, not NIfTI-1, fewer than three axes, spacing not positive, or
-            unpacked of another size than the header announces.
+        InputError: missing, no regular file, empty, truncated, damaged, not NIfTI-1, more than `most` voxels, unpacked
+            of another size than the header announces, or a header that is unsound or contradicts itself
+            (`lib.data.header`).
     """
     name = paths.shown(path)
     try:
-        content = _unpack(Path(path))
+        with np.errstate(all="ignore"), limits.opened(path, limits.NIFTI) as file:  # NaN is judged, not warned of
+            content, about = _unpack(file, most, grid)
+            array = np.asanyarray(
+                ArrayProxy(io.BytesIO(content), (about.shape, about.dtype, about.begin, *about.scale))
+            )
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise InputError(f"{name}: truncated, damaged or not gzip; {AGAIN}") from None
-    except OSError as fault:
-        raise InputError(f"{name}: cannot be read ({fault.strerror}); {AGAIN}") from None
-    except (HeaderDataError, OverflowError, ValueError) as fault:
-        raise InputError(f"{name}: {fault}; {AGAIN}") from None
-    try:
-        with np.errstate(all="ignore"):  # NaN and overflow in voxels or affines are for the caller to judge
-            image = nib.Nifti1Image.from_bytes(content)
-            array = np.asanyarray(image.dataobj)
-            affines = {"qform": image.get_qform(coded=True)[0], "sform": image.get_sform(coded=True)[0]}
-    except (ImageFileError, HeaderDataError, OSError, OverflowError, ValueError) as fault:
-        raise InputError(f"{name}: {fault}; {AGAIN}") from None
-    while array.ndim > 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    spacing = image.header["pixdim"][1:4].astype(np.float64)
-    return Nifti(array, spacing, {kind: affine for kind, affine in affines.items() if affine is not None})
+    except ValueError as fault:
+        raise InputError(f"{name}: {fault}") from None
+    return Nifti(array, about.spacing, about.affines, about.unsound, about.raw)
 
 
-def try_read(path: Path | None, axes: int, problems: list[str]) -> Nifti | None:
-    """The file's content, or None where there is no such file or it has not that many axes; adds to `problems`."""
+def try_read(
+    path: Path | None, axes: int, problems: list[str], most: int = limits.SCAN_VOXELS, grid: bool = True
+) -> Nifti | None:
+    """The file's content, or None where there is no such file or it has not that many axes; adds to `problems`.
+
+    See `read_nifti`.
+    """
     if path is None:
         return None
     try:
-        nifti = read_nifti(path)
+        nifti = read_nifti(path, most, grid)
     except InputError as fault:
         problems += fault.problems
         return None
@@ -98,10 +106,9 @@ def image_faults(image: Nifti | None, path: Path) -> list[str]:
 
 def read_frame(image_path: Path | None, truth_path: Path | None, problems: list[str]) -> Nifti | None:
     """The image of one frame of a heart, checked as its labels are, each alone and together; adds to `problems`."""
-    image, truth = (try_read(path, 3, problems) for path in (image_path, truth_path))
+    image, truth = (try_read(path, 3, problems, limits.FRAME_VOXELS) for path in (image_path, truth_path))
     problems += image_faults(image, image_path)
-    if truth and not np.isin(truth.array, range(4)).all():
-        problems.append(f"{paths.shown(truth_path)}: has labels other than 0, 1, 2 and 3; {AGAIN}")
+    problems += labels.faults(truth and truth.array, truth_path, range(4), "0, 1, 2 and 3")
     if image and truth:
         difference = grid_difference(image, truth)
         if difference:
@@ -131,48 +138,42 @@ def all_finite(array: np.ndarray) -> bool:
     return bool(np.isfinite(array).all() and array.min() >= -_LARGEST and array.max() <= _LARGEST)
 
 
-def _unpack(path: Path) -> bytes:
-    """The file, unpacked to its end; ValueError, saying what is wrong, unless it holds what its header announces.
+def _unpack(file: BinaryIO, most: int, grid: bool) -> tuple[bytes, Header]:
+    """The file, unpacked to its end, and its header; ValueError, saying what is wrong, unless they belong together.
 
     Room is made for no more than the file can hold, so what a header announces cannot take memory.
     """
-    with gzip.open(path) as file:
-        announced = _announced(file.read(HEADER_BYTES))
-        possible = _DEFLATE * path.stat().st_size
-        if announced > possible:
-            raise ValueError(f"truncated: {possible} of {announced} bytes at most")
-        file.seek(0)
-        content = file.read(announced + _SPARE + 1)
+    packed = file.read(2) == b"\x1f\x8b"
+    possible = file.seek(0, io.SEEK_END) * (_DEFLATE if packed else 1)
+    file.seek(0)
+    stream = gzip.GzipFile(fileobj=file) if packed else file
+    about = header.parse(stream.read(header.BYTES), grid)
+    announced = max(about.begin, header.BYTES) + about.size
+    if (count := math.prod(about.shape)) > most:
+        raise ValueError(f"{count:,} voxels, more than the {most:,} that are read; leave it out or cut it")
+    if announced > possible:
+        raise ValueError(f"truncated: {possible} of {announced} bytes at most; {AGAIN}")
+    stream.seek(0)
+    content = stream.read(announced + _SPARE + 1)
+    if about.begin < header.BEGINS:  # within the header: then the voxels are the rest of the file
+        about = replace(about, begin=_begin(about, len(content)))
+        announced = about.begin + about.size
     if len(content) < announced:
-        raise ValueError(f"truncated: {len(content)} of {announced} bytes")
+        raise ValueError(f"truncated: {len(content)} of {announced} bytes; {AGAIN}")
     if len(content) > announced + _SPARE:
-        raise ValueError(f"more than the {announced} bytes that its header announces")
-    return content
+        raise ValueError(f"more than the {announced} bytes that its header announces; {AGAIN}")
+    return content, about
 
 
-def _announced(content: bytes) -> int:
-    """Bytes of the file that this header begins; ValueError, saying what is wrong, unless it is sound."""
-    if not content:
-        raise ValueError("empty")
-    if len(content) < HEADER_BYTES:
-        raise ValueError(f"truncated: {len(content)} bytes do not hold a NIfTI-1 header")
-    header = nib.Nifti1Header(content[:HEADER_BYTES], check=False)
-    if header["sizeof_hdr"] != HEADER_BYTES or header["magic"].item() != b"n+1":
-        raise ValueError("not a NIfTI-1 file")
-    axes = int(header["dim"][0])
-    shape = [int(length) for length in header["dim"][1 : axes + 1]]
-    if not 3 <= axes <= 7:
-        raise ValueError(f"has {axes} axes where a volume has 3")
-    if min(shape) < 1:
-        raise ValueError(f"has an axis without voxels, shape {shape}")
-    code = int(header["datatype"])
-    dtype = header.get_data_dtype() if code in nib.nifti1.data_type_codes.dtype else None
-    if dtype is None or dtype.kind not in "iuf":
-        raise ValueError(f"voxels are of type {dtype or code} where integers or floats are expected")
-    spacing = header["pixdim"][1:4]
-    if not (np.isfinite(spacing) & (spacing > 0)).all():
-        raise ValueError(f"spacing {[float(length) for length in spacing]} mm is not positive and finite")
-    return max(HEADER_BYTES, int(header["vox_offset"]) + math.prod(shape) * dtype.itemsize)
+def _begin(about: Header, length: int) -> int:
+    """Where voxels begin that are said to begin within the header: right behind it, if they end with the file."""
+    begin = length - about.size
+    if begin not in (header.BYTES, header.BEGINS):
+        text = (
+            f"voxels are said to begin at byte {about.begin}, within the header, and what follows it is not them alone"
+        )
+        raise ValueError(f"{text}; correct vox_offset")
+    return begin
 
 
 def resize_in_plane(volume: np.ndarray, shape: tuple[int, int], order: int) -> np.ndarray:
@@ -207,8 +208,27 @@ def resampled_shape(shape: tuple[int, ...], spacing: np.ndarray, target: float) 
         shape: (H, W, ...).
         spacing: (2,) mm, along H and W.
         target: mm.
+
+    Raises:
+        InputError: more voxels in all than a stack of slices may have.
     """
-    return tuple(max(1, round(length * step / target)) for length, step in zip(shape[:2], spacing, strict=True))
+    pixels = [length * step / target for length, step in zip(shape[:2], spacing, strict=True)]
+    check_grid((*pixels, *shape[2:]), f"{spacing[0]:g} x {spacing[1]:g}", target)
+    return tuple(max(1, round(number)) for number in pixels)
+
+
+def check_grid(shape: tuple[float, ...], spacing: str, target: float) -> None:
+    """InputError if a volume that is to be interpolated to `shape` would be larger than what is allowed.
+
+    Args:
+        shape: in voxels, not yet rounded.
+        spacing: of the voxels now, mm, as it is printed.
+        target: mm.
+    """
+    if not math.prod(max(1, number) for number in shape) <= limits.GRID_VOXELS:
+        becomes = " x ".join(f"{number:.4g}" for number in shape)
+        text = f"{becomes} voxels at {target:g} mm, more than {limits.GRID_VOXELS:,} in all"
+        raise InputError(f"voxels of {spacing} mm: become {text}; choose a coarser spacing or correct the header")
 
 
 def resample_in_plane(volume: np.ndarray, spacing: np.ndarray, target: float, order: int) -> np.ndarray:
