@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from lib.errors import InputError
+from lib.errors import InputError, printable
 
 ROOT = Path(__file__).resolve().parents[1]
 RAW = ROOT / "data" / "raw"
@@ -25,10 +25,15 @@ def made(folder: str | Path, pattern: str) -> list[Path]:
     raise InputError(f"{shown(at(folder) / pattern)}: not there yet; run `dvc repro` to make it")
 
 
-def shown(path: str | Path) -> str:
-    """`path` as it is printed: from the root where it lies below it, so that no output names a machine."""
+def relative(path: str | Path) -> str:
+    """`path` from the root where it lies below it, so that no output names a machine."""
     path = Path(path)
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()
+
+
+def shown(path: str | Path) -> str:
+    """`path` as it is printed, in one line."""
+    return printable(relative(path))
 
 
 def is_raw(path: str | Path) -> bool:

@@ -40,7 +40,7 @@ WEIGHTS = Limit("a file of weights", 2**32)  # 25 MB
 
 FRAME_VOXELS = 2**26  # of one frame of a heart; ACDC's have up to 512 x 512 x 21, about 2**22.4
 SCAN_VOXELS = 2**29  # of any other volume, or of a whole cycle; the Decathlon's largest has 512 x 512 x 1026, 2**28
-GRID_VOXELS = 2**29  # of a volume once it is interpolated, and of a stack of slices
+GRID_VOXELS = 2**28  # of a volume once it is interpolated, and of a stack of slices
 
 
 def check(path: Path, limit: Limit) -> int:

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from lib import files, paths, progress
+from lib.data import limits
+from lib.data.walk import below, unreadable
 from lib.errors import InputError, raise_all
 from lib.files import sha256
 
@@ -35,7 +36,7 @@ class Manifest:
     def digest(self) -> str:
         """Twelve hexadecimal digits that stand for the content of every file."""
         text = "".join(f"{name} {self.files[name]['sha256']}\n" for name in sorted(self.files))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]  # names need not be UTF-8
 
     @property
     def label(self) -> str:
@@ -69,42 +70,24 @@ class Manifest:
 
     @classmethod
     def of(cls, dataset: str, source: str, root: str | Path) -> "Manifest":
-        """Index the folder `root`, see `below`.
+        """Index the folder `root`, see `lib.data.walk`; what is left out is named on standard output.
 
         Raises:
-            InputError: as `below`; or a file that cannot be read.
+            InputError: as `below`; or a file that cannot be read, or is larger than any data set needs.
         """
-        folder, content, problems = paths.at(root), {}, []
-        for name, path in progress.bar(below(folder).items(), desc=f"index {dataset}", unit="file"):
+        folder, content, problems, left_out = paths.at(root), {}, [], []
+        found = below(folder, left_out)
+        for line in left_out:
+            print(line)
+        for name, path in progress.bar(found.items(), desc=f"index {dataset}", unit="file"):
             try:
-                content[name] = {"size": path.stat().st_size, "sha256": sha256(path)}
+                content[name] = {"size": limits.check(path, limits.HDF5), "sha256": sha256(path)}
             except OSError as fault:
-                problems.append(_unreadable(path, fault))
+                problems.append(unreadable(path, fault))
+            except InputError as fault:
+                problems += fault.problems
         raise_all(problems)
-        return cls(dataset, source, paths.shown(folder), content)
-
-
-def below(folder: Path) -> dict[str, Path]:
-    """Every file below `folder`: path from there (with forward slashes) -> path, sorted by the path.
-
-    Links are followed; what is hidden (`.gitkeep`, macOS's `._*`) is left out.
-
-    Raises:
-        InputError: a link leads nowhere, or a folder cannot be read.
-    """
-    found, faults = [], []
-    for parent, folders, names in os.walk(folder, onerror=faults.append, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent) / name for name in names if not name.startswith(".")]
-    # a folder that is not there at all has no files
-    problems = [_unreadable(fault.filename, fault) for fault in faults if not isinstance(fault, FileNotFoundError)]
-    dangling = [path for path in found if os.path.islink(path) and not os.path.exists(path)]
-    raise_all(problems + [f"{paths.shown(path)}: a link to nothing; mend or remove it" for path in dangling])
-    return {path.relative_to(folder).as_posix(): path for path in sorted(found)}
-
-
-def _unreadable(path: str | Path, fault: OSError) -> str:
-    return f"{paths.shown(path)}: cannot be read ({fault.strerror}); mend that, or remove it"
+        return cls(dataset, source, paths.relative(folder), content)
 
 
 def _sound(manifest: Manifest) -> bool:
