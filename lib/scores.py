@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lib import metrics, paths
+from lib.data.csv_tables import read_table
 
 AVERAGE = "average"
 
@@ -51,4 +52,4 @@ def read(folder: Path) -> pd.DataFrame:
         InputError: there are none.
     """
     found = paths.made(folder, "*/scores.csv")
-    return pd.concat([pd.read_csv(path, keep_default_na=False) for path in found], ignore_index=True)
+    return pd.concat([read_table(path) for path in found], ignore_index=True)

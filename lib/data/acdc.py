@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lib import paths, progress
-from lib.data import volumes
+from lib.data import limits, names, volumes
 from lib.data.cardiac import BACKGROUND
 from lib.data.labels import rounded
 from lib.data.manifest import Manifest
@@ -106,6 +106,18 @@ def volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def labels(path: Path) -> np.ndarray:
     """Labels (H, W, D) as uint8."""
     return rounded(volumes.read_nifti(path).array).astype(np.uint8)
+
+
+def parse_info(content: bytes) -> dict[str, str]:
+    """The lines of an Info.cfg, key -> text."""
+    lines = content.decode("utf-8-sig", errors="replace").splitlines()
+    return {key.strip(): text.strip() for key, colon, text in (line.partition(":") for line in lines) if colon}
+
+
+def number(text: str | None) -> int | None:
+    """The whole number from 1 that a line of Info.cfg gives; None where it gives none."""
+    given = text is not None and text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) >= 1
+    return int(text) if given else None
 
 
 def slice_positions(truth: np.ndarray | None, depth: int) -> np.ndarray:
@@ -229,9 +241,11 @@ def _read_patient(manifest: Manifest, folder: str, problems: list[str]) -> Patie
         number = numbers[phase]
         image, truth = (f"{folder}/{name}_frame{number:02d}{end}.nii.gz" for end in ("", "_gt"))
         if image not in manifest.files:
-            problems.append(f"{_shown(manifest, image)}: missing, Info.cfg names frame {number} as {phase}; {AGAIN}")
+            what = f"missing, Info.cfg names frame {number} as {phase}"
+            problems.append(f"{_shown(manifest, image)}: {what}; {names.advice(image, manifest.files, AGAIN)}")
         if truth not in manifest.files and part == "training":
-            problems.append(f"{_shown(manifest, truth)}: missing, training frames have labels; {AGAIN}")
+            what = "missing, training frames have labels"
+            problems.append(f"{_shown(manifest, truth)}: {what}; {names.advice(truth, manifest.files, AGAIN)}")
         present = [manifest.path(file) if file in manifest.files else None for file in (image, truth)]
         images.append(volumes.read_frame(*present, problems))
         frames[phase] = tuple(present)
@@ -247,14 +261,14 @@ def _read_info(manifest: Manifest, file: str, problems: list[str]) -> tuple[dict
     """Info.cfg as key -> text, and key -> number for those of ED, ES and NbFrame that it gives properly."""
     shown = _shown(manifest, file)
     if file not in manifest.files:
-        problems.append(f"{shown}: missing, it says which frames are ED and ES; {AGAIN}")
+        advice = names.advice(file, manifest.files, AGAIN)
+        problems.append(f"{shown}: missing, it says which frames are ED and ES; {advice}")
         return {}, {}
     try:
-        lines = manifest.path(file).read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    except OSError as fault:
-        problems.append(f"{shown}: cannot be read ({fault.strerror}); {AGAIN}")
+        info = parse_info(limits.read(manifest.path(file), limits.INFO))
+    except InputError as fault:
+        problems += fault.problems
         return {}, {}
-    info = {key.strip(): text.strip() for key, colon, text in (line.partition(":") for line in lines) if colon}
     if _UNREADABLE in info.get("Group", ""):
         problems.append(f"{shown}: Group is no text in UTF-8; {AGAIN}")
     numbers = {}
@@ -263,10 +277,10 @@ def _read_info(manifest: Manifest, file: str, problems: list[str]) -> tuple[dict
         if text is None:
             if key in PHASES:
                 problems.append(f"{shown}: has no {key}; add the line '{key}: <number of the frame>'")
-        elif not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) >= 1):
+        elif (found := number(text)) is None:
             problems.append(f"{shown}: {key} is '{text[:30]}'; give the {meaning}, a whole number from 1")
         else:
-            numbers[key] = int(text)
+            numbers[key] = found
     if "ED" in numbers and numbers["ED"] == numbers.get("ES"):
         problems.append(f"{shown}: ED and ES are both frame {numbers['ED']}; correct one of them")
     return info, numbers

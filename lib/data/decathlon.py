@@ -11,13 +11,14 @@ Official layout of a task, below any prefix:
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from lib import paths, progress
-from lib.data import labels, orientation, volumes
+from lib.data import labels, limits, names, orientation, volumes
 from lib.data.manifest import Manifest
 from lib.data.scan import Scan, turned
 from lib.data.volumes import AGAIN
@@ -75,10 +76,12 @@ def read(manifest: Manifest, task: str) -> Task:
     folder = _folder(manifest, task)
     content = _content(manifest.path(f"{folder}/{_LIST}"))
     structures = tuple(name.strip().lower() for name in _in_order(content["labels"])[1:])
-    pairs = sorted(tuple(f"{folder}/{PurePosixPath(entry[kind])}" for kind in _KINDS) for entry in content["training"])
+    there = names.by_composed(manifest.files)
+    listed = [[f"{folder}/{PurePosixPath(entry[kind])}" for kind in _KINDS] for entry in content["training"]]
+    pairs = sorted(tuple(there.get(names.composed(name), name) for name in pair) for pair in listed)
     problems = _list_problems(manifest, folder, pairs)
     cases = tuple(
-        Case(PurePosixPath(image).name.removesuffix(_SUFFIX), manifest.path(image), manifest.path(truth))
+        Case(names.composed(Path(image).name.removesuffix(_SUFFIX)), manifest.path(image), manifest.path(truth))
         for image, truth in pairs
         if {image, truth} <= manifest.files.keys()
     )
@@ -141,14 +144,14 @@ def _content(path: Path) -> dict:
     """What dataset.json says; InputError unless everything that is needed is there."""
     shown = paths.shown(path)
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as fault:  # ValueError: what is not JSON, or not UTF-8
+        content = json.loads(limits.read(path, limits.LIST))
+    except (ValueError, RecursionError) as fault:  # ValueError: what is not JSON, or not UTF-8
         raise InputError(f"{shown}: cannot be read ({type(fault).__name__}); {AGAIN}") from None
     if not isinstance(content, dict):
         raise InputError(f"{shown}: does not describe a task; {AGAIN}")
-    names, channels = (_in_order(content.get(key)) for key in ("labels", "modality"))
+    structures, channels = (_in_order(content.get(key)) for key in ("labels", "modality"))
     entries, problems = content.get("training"), []
-    if len(names) < 2 or names[0].lower() != "background":
+    if len(structures) < 2 or structures[0].lower() != "background":
         problems.append(f'{shown}: "labels" must name 0 "background", 1 and so on without a gap; {AGAIN}')
     if not channels:
         problems.append(f'{shown}: "modality" must name channel 0; {AGAIN}')
@@ -166,8 +169,8 @@ def _content(path: Path) -> dict:
 def _in_order(named: object) -> list[str]:
     """The names of {"0": .., "1": .., ..} in the order of their numbers; none where a number or a name is missing."""
     numbers = [str(number) for number in range(len(named))] if isinstance(named, dict) else []
-    names = [named.get(number) for number in numbers]
-    return names if all(isinstance(name, str) and name.strip() for name in names) else []
+    found = [named.get(number) for number in numbers]
+    return found if all(isinstance(name, str) and name.strip() and name.isprintable() for name in found) else []
 
 
 def _is_pair(entry: object) -> bool:
@@ -180,16 +183,21 @@ def _list_problems(manifest: Manifest, folder: str, pairs: list[tuple[str, str]]
     places = tuple(f"{folder}/{place}/" for place in _KINDS.values())
     present = {name for name in manifest.files if name.startswith(places) and name.endswith(_SUFFIX)}
     listed = Counter(name for pair in pairs for name in pair)
-    differences = {
-        "lists {}, which are missing; add them, or shorten the list": listed.keys() - manifest.files.keys(),
-        "lists {} more than once; list each of them once": {name for name, times in listed.items() if times > 1},
-        "does not list {}, which are there; list or remove them": present - listed.keys(),
-    }
-    return [
-        f"{shown}: {text.format(_few([name.removeprefix(f'{folder}/') for name in sorted(names)]))}"
-        for text, names in differences.items()
-        if names
-    ]
+    missing = listed.keys() - manifest.files.keys()
+    elsewhere = {name: found[0] for name in missing if (found := names.others(name, manifest.files))}
+    more_than_once = {name for name, times in listed.items() if times > 1}
+
+    def few(found: Iterable[str]) -> str:
+        return _few([paths.shown(name.removeprefix(f"{folder}/")) for name in sorted(found)])
+
+    differences = (
+        (elsewhere, f"lists {few(elsewhere)}, which lie there as {few(elsewhere.values())}; pack or rename them"),
+        (lost := missing - elsewhere.keys(), f"lists {few(lost)}, which are missing; add them, or shorten the list"),
+        (more_than_once, f"lists {few(more_than_once)} more than once; list each of them once"),
+        (extra := present - listed.keys(), f"does not list {few(extra)}, which are there; list or remove them"),
+        (odd := [n for n in listed if not names.is_text(n)], f"lists {few(odd)}, no names in UTF-8; rename them"),
+    )
+    return [f"{shown}: {text}" for found, text in differences if found]
 
 
 def _few(items: list[str]) -> str:

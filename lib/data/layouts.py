@@ -5,30 +5,31 @@
     mmwhs      ct_train_1001_image.nii.gz, labels ct_train_1001_label.nii.gz, anywhere
     studies    <subject>/<sequence>_frameFF.nii.gz anywhere, labels <subject>/<sequence>_frameFF_gt.nii.gz
 
-Unlike the data sets' own loaders these ask for no labels and no lists: they are for files nobody has seen before.
+Unlike the data sets' own loaders these ask for no labels and no lists: they are for files nobody has seen before. They
+may be unpacked (.nii), and labels may lack the _0000 of nnU-Net's images.
 Networks trained on DICOM series (Pancreas-CT) take the Decathlon's layout: whoever has series converts them first.
 """
 
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lib import paths
-from lib.data import mmwhs, orientation, studies, volumes
+from lib.data import acdc, labels, limits, mmwhs, names, orientation, studies, volumes
 from lib.data.cardiac import STRUCTURES
-from lib.data.manifest import below
 from lib.data.studies import Study
 from lib.data.volumes import AGAIN, Nifti
+from lib.data.walk import below, few
 from lib.errors import InputError, raise_all
 
 LAYOUTS = ("acdc", "decathlon", "mmwhs", "studies")
 AS_STORED = ("acdc", "studies")  # networks are used to the order in which these are stored, whatever it is
-_ACDC = re.compile(r"(?:.*/)?patient\d+_frame(\d+)\.nii\.gz")
-_PHASE = re.compile(r"(?m)^\s*(ED|ES)\s*:\s*0*(\d{1,9})\s*$")
+_ACDC = re.compile(r"(?:.*/)?patient\d+_frame(\d+)")
+_INFO = "Info.cfg"
+_ENDING = re.compile(r"(?i:\.nii(\.gz)?)")
 
 
 @dataclass(frozen=True)
@@ -65,67 +66,107 @@ class Loaded:
     axes: np.ndarray | None
 
 
-def find(folder: Path, layout: str) -> list[Volume]:
+def find(folder: Path, layout: str, left_out: list[str] | None = None) -> list[Volume]:
     """All volumes below `folder`, sorted by name; links are followed, hidden files left out.
 
+    Args:
+        left_out: gets a line for each reason for which files are left out, see `lib.data.walk`.
+
     Raises:
-        InputError: there is no such folder or no volume in it, or two are of one name; as `lib.data.manifest.below`.
+        InputError: there is no such folder or no volume in it, two are of one name, or a name is not UTF-8; as
+            `lib.data.walk.below`.
     """
     if not os.path.isdir(folder):
         raise InputError(f"{paths.shown(folder)}: no such folder; give one of NIfTI volumes")
+    left_out = [] if left_out is None else left_out
+    files, stems, problems = below(folder, left_out), {}, []
+    for name, path in files.items():
+        if ending := _ENDING.search(name, len(name) - 7):
+            other = stems.setdefault(names.composed(name[: ending.start()]), path)
+            if other != path:
+                problems.append(f"{paths.shown(path)}: also found as {paths.shown(other)}; keep one")
     finders = {"acdc": _acdc, "decathlon": _decathlon, "mmwhs": _mmwhs, "studies": _studies}
-    found, problems = {}, []
-    for one in sorted(finders[layout](below(folder)), key=lambda volume: volume.image):
+    found = {}
+    for one in sorted(finders[layout](stems), key=lambda volume: volume.image):
         if one.name in found:
             problems.append(f"{paths.shown(one.image)}: also found as {paths.shown(found[one.name].image)}; keep one")
+        if not names.is_text(one.name):
+            problems.append(f"{paths.shown(one.image)}: its name is not UTF-8; rename it")
         found.setdefault(one.name, one)
     raise_all(problems)
+    expected = __doc__.splitlines()[LAYOUTS.index(layout) + 2].split(maxsplit=1)[1]
     if not found:
-        expected = __doc__.splitlines()[LAYOUTS.index(layout) + 2].split(maxsplit=1)[1]
         raise InputError(f"{paths.shown(folder)}: no volumes; this network expects {expected}")
+    used = {path for one in found.values() for path in (one.image, one.truth)}
+    used |= {one.image.parent / _INFO for one in found.values()} if layout == "acdc" else set()
+    rest = [path for path in files.values() if path not in used]
+    for reason, unused in {
+        f"this network expects {expected}": [path for path in rest if path in stems.values()],
+        "no NIfTI volume": [path for path in rest if path not in stems.values()],
+    }.items():
+        left_out += [f"{few(unused)}: left out, {reason}"] if unused else []
     return [found[name] for name in sorted(found)]
 
 
-def _stem(name: str) -> str:
-    return name.rpartition("/")[2].removesuffix(".nii.gz")
+def _name(stem: str) -> str:
+    return stem.rpartition("/")[2]
 
 
-def _acdc(files: dict[str, Path]) -> list[Volume]:
+def _acdc(stems: dict[str, Path]) -> list[Volume]:
     found = []
-    for match in filter(None, map(_ACDC.fullmatch, files)):
-        image, text = files[match[0]], ""
-        with suppress(OSError):  # not there, or not to be read: whoever needs the phase is told
-            text = (image.parent / "Info.cfg").read_text(errors="replace", encoding="utf-8")
-        phases = {int(number): phase for phase, number in _PHASE.findall(text)}
-        truth = files.get(match[0].removesuffix(".nii.gz") + "_gt.nii.gz")
-        found.append(Volume(_stem(match[0]), image, truth, phases.get(int(match[1]))))
+    for match in filter(None, map(_ACDC.fullmatch, stems)):
+        image, phases = stems[match[0]], {}
+        try:
+            numbers = acdc.parse_info(limits.read(image.parent / _INFO, limits.INFO))
+            phases = {acdc.number(numbers.get(phase)): phase for phase in acdc.PHASES}
+        except InputError:  # not there, or not to be read: whoever needs the phase is told
+            pass
+        found.append(Volume(_name(match[0]), image, stems.get(f"{match[0]}_gt"), phases.get(int(match[1]))))
     return found
 
 
-def _decathlon(files: dict[str, Path]) -> list[Volume]:
-    images = [name for name in files if name.endswith(".nii.gz")]
-    in_folders = [name for name in images if Path(name).parent.name in ("imagesTr", "imagesTs")]
-    truths = {name: files.get(re.sub(r"images(T[rs]/[^/]*)$", r"labels\1", name)) for name in in_folders}
-    return [Volume(_stem(name), files[name], truths.get(name)) for name in in_folders or images]
+def _decathlon(stems: dict[str, Path]) -> list[Volume]:
+    in_folders = {stem: _labels(stem, stems) for stem in stems if Path(stem).parent.name in ("imagesTr", "imagesTs")}
+    channels = {stem for stem in in_folders if _is_further_channel(stem, stems)}
+    images = [stem for stem in in_folders or stems if stem not in channels]
+    return [Volume(_name(stem), stems[stem], in_folders.get(stem)) for stem in images]
 
 
-def _mmwhs(files: dict[str, Path]) -> list[Volume]:
-    ending = "_image.nii.gz"
-    images = [name for name in files if name.endswith(ending)]
-    return [Volume(_stem(name), files[name], files.get(name.removesuffix(ending) + "_label.nii.gz")) for name in images]
+def _labels(stem: str, stems: dict[str, Path]) -> Path | None:
+    """Labels of an image in imagesTr or imagesTs, which in nnU-Net's layout lack the number of its channel."""
+    label = re.sub(r"images(T[rs]/[^/]*)$", r"labels\1", stem)
+    return stems.get(label, stems.get(label.removesuffix("_0000")))
 
 
-def _studies(files: dict[str, Path]) -> list[Volume]:
+def _is_further_channel(stem: str, stems: dict[str, Path]) -> bool:
+    """Whether nnU-Net's labels say that an image is another channel of a volume, of which networks here see one."""
+    volume, _, channel = stem.rpartition("_")
+    first = f"{volume}_0000"
+    return (
+        re.fullmatch(r"\d{4}", channel) is not None
+        and stem != first
+        and first in stems
+        and _labels(stem, stems) is None
+        and _labels(first, stems) is not None
+    )
+
+
+def _mmwhs(stems: dict[str, Path]) -> list[Volume]:
+    images = [stem for stem in stems if stem.endswith("_image")]
+    return [Volume(_name(stem), stems[stem], stems.get(stem.removesuffix("_image") + "_label")) for stem in images]
+
+
+def _studies(stems: dict[str, Path]) -> list[Volume]:
     frames = {}  # (folder, subject, sequence) -> number of the frame -> name of its image
-    for match in filter(None, map(studies.FILE.fullmatch, files)):
+    for match in filter(None, map(studies.FRAME.fullmatch, stems)):
         if not match[5]:
             frames.setdefault(match.groups()[:3], {})[int(match[4])] = match[0]
     found = []
     for (_, subject, sequence), images in frames.items():
-        study = Study(subject, sequence, {number: (files[images[number]], None) for number in sorted(images)})
+        study = Study(subject, sequence, {number: (stems[images[number]], None) for number in sorted(images)})
         for number, image in images.items():
-            truth = files.get(image.removesuffix(".nii.gz") + "_gt.nii.gz")
-            found.append(Volume(f"{subject}-{sequence}-{number:02d}", files[image], truth, study=study))
+            name = f"{subject}-{sequence}-{number:02d}"
+            found.append(Volume(name, stems[image], stems.get(f"{image}_gt"), study=study))
     return found
 
 
@@ -151,27 +192,30 @@ def load(volume: Volume, layout: str, structures: list[str]) -> Loaded:
     """
     problems: list[str] = []
     as_stored = layout in AS_STORED
-    read = volumes.try_read if as_stored else lambda path, _, faults: orientation.try_read(path, faults)
-    image, truth = (read(path, 3, problems) for path in (volume.image, volume.truth))
+    image, truth = (
+        volumes.try_read(path, 3, problems, limits.FRAME_VOXELS) if as_stored else orientation.try_read(path, problems)
+        for path in (volume.image, volume.truth)
+    )
     problems += volumes.image_faults(image, volume.image)
     values = label_values(layout, structures)
-    if truth and not np.isin(truth.array, list(values)).all():
-        problems.append(f"{paths.shown(volume.truth)}: has labels other than {', '.join(map(str, values))}; {AGAIN}")
+    problems += labels.faults(truth and truth.array, volume.truth, list(values), ", ".join(map(str, values)))
     if image and truth:
         compare = volumes.grid_difference if as_stored else orientation.grid_difference
         if difference := compare(image, truth):
             problems.append(f"{paths.shown(volume.truth)}: {difference} differs from its image's; {AGAIN}")
     if image and volume.study:
         (path, _), *_ = volume.study.frames.values()
-        first = volumes.try_read(path, 3, [])  # what is wrong with it is said where it is loaded itself
+        first = volumes.try_read(
+            path, 3, [], limits.FRAME_VOXELS
+        )  # what is wrong with it is said where it is loaded itself
         if difference := first and volumes.grid_difference(first, image):
             where = paths.shown(volume.image)
             problems.append(f"{where}: {difference} differs from the study's first frame's; {AGAIN}")
     raise_all(problems)
     numbers = None
     if truth:
-        numbers = np.zeros(truth.array.shape, np.uint8)
+        stored, numbers = labels.rounded(truth.array), np.zeros(truth.array.shape, np.uint8)
         for value, number in values.items():
-            numbers[truth.array == value] = number
+            numbers[stored == value] = number
     axes = None if as_stored else orientation.axes_of(image, volume.image)
     return Loaded(image, numbers, axes)

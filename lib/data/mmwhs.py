@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from lib import paths, progress
-from lib.data import labels, orientation, volumes
+from lib.data import labels, names, orientation, volumes
 from lib.data.cardiac import BACKGROUND
 from lib.data.manifest import Manifest
 from lib.data.volumes import AGAIN
@@ -81,13 +81,14 @@ def read(manifest: Manifest) -> list[Case]:
     Raises:
         InputError: one line for each problem of any case.
     """
-    problems, found = [], {}  # name -> "image" or "label" -> path
+    problems, found = names.unpacked(manifest, _FILE), {}  # name -> "image" or "label" -> path
     for match in filter(None, map(_FILE.fullmatch, sorted(manifest.files))):
         path, files = manifest.path(match[0]), found.setdefault(match[1].lower(), {})
         other = files.setdefault(match[2], path)
         if other != path:
             problems.append(f"{paths.shown(path)}: also found as {paths.shown(other)}; keep one of them")
     if not found:
+        raise_all(problems)
         text = "expected ct_train/ct_train_1001_image.nii.gz and others, see data/README.md"
         raise InputError(f"no volumes below {manifest.root}; {text}")
     cases = [

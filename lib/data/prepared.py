@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lib import files, paths
+from lib.data.csv_tables import read_table
 from lib.errors import InputError
 
 
@@ -46,7 +47,7 @@ def facts(folder: Path) -> dict:
 
 def table(folder: Path) -> pd.DataFrame:
     """One row an image."""
-    return pd.read_csv(_whole(folder, "table.csv"))
+    return read_table(_whole(folder, "table.csv"))
 
 
 def array(folder: Path, name: str) -> np.ndarray:

@@ -16,14 +16,15 @@ import numpy as np
 import pandas as pd
 
 from lib import paths, progress
-from lib.data import volumes
+from lib.data import names, volumes
 from lib.data.cardiac import STRUCTURES
 from lib.data.labels import rounded
 from lib.data.manifest import Manifest
 from lib.data.volumes import AGAIN
 from lib.errors import InputError, raise_all
 
-FILE = re.compile(r"((?:.*/)?([^/]+))/([^/]+)_frame(\d{2}|[1-9]\d{2,})(_gt)?\.nii\.gz")
+FRAME = re.compile(r"((?:.*/)?([^/]+))/([^/]+)_frame(\d{2}|[1-9]\d{2,8})(_gt)?")
+_FILE = re.compile(rf"{FRAME.pattern}\.nii\.gz")
 
 
 @dataclass(frozen=True)
@@ -65,21 +66,24 @@ def read(manifest: Manifest) -> list[Study]:
         InputError: one line for each problem of any study.
     """
     found = {}
-    for match in filter(None, map(FILE.fullmatch, manifest.files)):
+    for match in filter(None, map(_FILE.fullmatch, manifest.files)):
         folder, subject, sequence, number, truth = match.groups()
         files = found.setdefault((subject, sequence, folder), {}).setdefault(int(number), [None, None])
         files[bool(truth)] = manifest.path(match[0])
+    problems, studies, places = names.unpacked(manifest, _FILE), [], {}
     if not found:
+        raise_all(problems)
         raise InputError(
             f"no studies below {manifest.root}; expected <subject>/<sequence>_frameFF.nii.gz, see data/README.md"
         )
-    problems, studies, names = [], [], {}
     for key, frames in progress.bar(sorted(found.items()), desc=f"check {manifest.dataset}", unit="study"):
         subject, sequence, folder = key
         studies.append(Study(subject, sequence, {number: tuple(frames[number]) for number in sorted(frames)}))
         name = paths.shown(manifest.path(f"{folder}/{sequence}"))
         problems += _problems(name, studies[-1])
-        other = names.setdefault((subject, sequence), name)
+        if not names.is_text(subject + sequence):
+            problems.append(f"{name}: its name is not UTF-8; rename it")
+        other = places.setdefault((subject, sequence), name)
         if other != name:
             problems.append(f"{name}: also found as {other}; keep one of them")
     raise_all(problems)
