@@ -172,10 +172,14 @@ def test_either_form_will_do(forms, order, tmp_path):
     np.testing.assert_array_equal(array, heart())
 
 
-def test_the_sform_comes_before_the_qform(tmp_path):
+def test_affines_that_point_elsewhere_are_refused_and_a_tilt_is_not(tmp_path):
+    """A sform may be of another scan, to which this one was aligned; it may not say left where the qform says right."""
     path = save(tmp_path / "a.nii.gz", heart())
-    edit_header(path, srow_x=[-1.25, 0, 0, 0])
-    np.testing.assert_array_equal(mmwhs.canonical(path)[0], heart()[::-1])
+    edit_header(path, srow_x=[1, -0.9, 0, 0], srow_y=[0.75, 1.2, 0, 0])
+    np.testing.assert_array_equal(mmwhs.canonical(path)[0], heart())
+    edit_header(path, srow_x=[-1.25, 0, 0, 0], srow_y=[0, 1.5, 0, 0])
+    with pytest.raises(InputError, match=r"its qform and its sform point its axes elsewhere \(RAS and LAS\); correct"):
+        mmwhs.canonical(path)
 
 
 def test_an_oblique_grid_keeps_its_voxels(tmp_path):
@@ -405,13 +409,14 @@ def spoilt(array, value, dtype=np.float32):
 
 IMAGE, LABEL = "ct_train_1001_image.nii.gz", "ct_train_1001_label.nii.gz"
 NOTHING = {"qform_code": 0, "sform_code": 0}
-UNKNOWN = "has labels that MM-WHS does not know"
+UNKNOWN = "has labels other than MM-WHS's 0, 500, 600, 205, 420, 421, 550, 850, 820"
+RELABEL = "relabel these voxels, or restore the file as released"
 AGAIN = "copy or unpack it again"
 CASES = {
     "empty": (content(IMAGE, b""), IMAGE, f"empty; {AGAIN}"),
-    "text": (content(LABEL, b"no gzip"), LABEL, f"truncated, damaged or not gzip; {AGAIN}"),
-    "no nifti": (content(IMAGE, gzip.compress(bytes(500))), IMAGE, f"not a NIfTI-1 file; {AGAIN}"),
-    "2D": (field(IMAGE, dim=[2, 14, 11, 1, 1, 1, 1, 1]), IMAGE, f"has 2 axes where a volume has 3; {AGAIN}"),
+    "text": (content(LABEL, b"no gzip"), LABEL, "truncated: 7 bytes do not hold a NIfTI-1 header; copy"),
+    "no nifti": (content(IMAGE, gzip.compress(bytes(500))), IMAGE, f"not a NIfTI-1 file; {AGAIN}, or convert it"),
+    "2D": (field(IMAGE, dim=[2, 14, 11, 1, 1, 1, 1, 1]), IMAGE, "has 2 axes where a volume has 3; give a volume"),
     "one slice": (rewrite(IMAGE, scan(heart())[:, :, :1]), LABEL, "shape (14, 11, 9), not (14, 11, 1), differs"),
     "4D": (rewrite(IMAGE, np.stack([scan(heart())] * 2, 3)), IMAGE, f"has 4 axes where 3 are expected; {AGAIN}"),
     "4D label": (rewrite(LABEL, np.stack([heart()] * 2, 3)), LABEL, f"has 4 axes where 3 are expected; {AGAIN}"),
@@ -421,8 +426,11 @@ CASES = {
         "has no orientation (neither qform nor sform); restore the header as released",
     ),
     "no orientation of labels": (field(LABEL, **NOTHING), LABEL, "has no orientation (neither qform nor sform); "),
-    "nan affine": (field(LABEL, srow_x=[np.nan, 0, 0, 0]), LABEL, "its affine gives an axis no direction; "),
-    "infinite affine": (field(IMAGE, srow_x=[np.inf, 0, 0, 0]), IMAGE, "its affine gives an axis no direction; "),
+    "nan affine": (
+        field(LABEL, srow_x=[np.nan, 0, 0, 0], qform_code=0),
+        LABEL,
+        "has no orientation (its sform is not finite); restore the header as released",
+    ),
     "shape": (
         rewrite(LABEL, heart((14, 12, 9))),
         LABEL,
@@ -439,19 +447,19 @@ CASES = {
         LABEL,
         f"affine differs from its image's; {AGAIN}",
     ),
-    "label 1": (rewrite(LABEL, spoilt(heart(), 1, np.int16)), LABEL, f"{UNKNOWN} (1); {AGAIN}"),
-    "label -500": (rewrite(LABEL, spoilt(heart(), -500, np.int16)), LABEL, f"{UNKNOWN} (-500); {AGAIN}"),
-    "label 500.5": (rewrite(LABEL, spoilt(heart(), 500.5)), LABEL, f"{UNKNOWN} (500.5); {AGAIN}"),
-    "label nan": (rewrite(LABEL, spoilt(heart(), np.nan)), LABEL, f"{UNKNOWN} (nan); {AGAIN}"),
+    "label 1": (rewrite(LABEL, spoilt(heart(), 1, np.int16)), LABEL, f"{UNKNOWN} (1); {RELABEL}"),
+    "label -500": (rewrite(LABEL, spoilt(heart(), -500, np.int16)), LABEL, f"{UNKNOWN} (-500); {RELABEL}"),
+    "label 500.5": (rewrite(LABEL, spoilt(heart(), 500.5)), LABEL, "has labels that are not whole (500.5); "),
+    "label nan": (rewrite(LABEL, spoilt(heart(), np.nan)), LABEL, "has NaN or infinite labels; "),
     "five labels": (
         rewrite(LABEL, spoilt(heart(), [9, 422, 1, 8, 7], np.int16)),
         LABEL,
-        f"{UNKNOWN} (1, 7, 8, 9, 422); {AGAIN}",
+        f"{UNKNOWN} (1, 7, 8, 9, 422); {RELABEL}",
     ),
     "an image": (
         rewrite(LABEL, np.arange(14 * 11 * 9, dtype=np.int16).reshape(SHAPE)),
         LABEL,
-        f"{UNKNOWN} (1, 2, 3, 4, 5, ...); {AGAIN}",
+        f"{UNKNOWN} (1, 2, 3, 4, 5, ..); {RELABEL}",
     ),
     "no heart": (rewrite(LABEL, 0 * heart()), LABEL, f"shows nothing but background; {AGAIN}"),
     "nan": (rewrite(IMAGE, spoilt(scan(heart()), np.nan)), IMAGE, f"has NaN or infinite voxels; {AGAIN}"),
@@ -516,8 +524,8 @@ def test_a_case_unpacked_twice(tmp_path):
 def test_an_affine_without_direction(tmp_path):
     folder = write_case(tmp_path)
     for file in (IMAGE, LABEL):
-        edit_header(folder / file, srow_z=[0, 0, 0, 0])
-    text = "its affine gives an axis no direction; restore the header as released"
+        edit_header(folder / file, srow_z=[0, 0, 0, 0], qform_code=0)
+    text = "has no orientation (its sform gives an axis no direction); restore the header as released"
     assert problems(tmp_path) == [f"{folder.as_posix()}/{file}: {text}" for file in (IMAGE, LABEL)]
     with pytest.raises(InputError, match="gives an axis no direction"):
         mmwhs.canonical(folder / IMAGE)

@@ -37,6 +37,7 @@ SHAPE = (12, 10, 7)  # columns to the patient's left, rows to the back, slices t
 SPACING = (1.0, 2.0, 3.0)
 ORIGIN = (-30.0, -20.0, 100.0)
 AXIAL = (1, 0, 0, 0, 1, 0)
+RELABEL = "relabel these voxels, or restore the file as released"
 AGAIN = "copy or unpack it again"
 IN_PLANE = [
     tuple(int(v) for v in (*x, *y))
@@ -687,19 +688,20 @@ CASES = {
         f"shape (10, 12, 7), not (12, 10, 7) as its slices; {AGAIN}",
     ),
     "4D labels": (rewrite(np.stack([outline()] * 2, 3)), LABELS, f"has 4 axes where 3 are expected; {AGAIN}"),
-    "label 2": (rewrite(spoilt(2)), LABELS, f"has labels other than 0 and 1 (2); {AGAIN}"),
-    "labels 0.5 and nan": (
-        rewrite(spoilt([0.5, np.nan])),
-        LABELS,
-        f"has labels other than 0 and 1 (0.5, nan); {AGAIN}",
-    ),
+    "label 2": (rewrite(spoilt(2)), LABELS, f"has labels other than 0 and 1 (2); {RELABEL}"),
+    "labels between": (rewrite(spoilt([0.5, 0.3])), LABELS, "has labels that are not whole (0.3, 0.5); "),
+    "label nan": (rewrite(spoilt(np.nan)), LABELS, "has NaN or infinite labels; "),
     "many labels": (
         rewrite(spoilt([9, 4, -1, 3, 2, 8])),
         LABELS,
-        f"has labels other than 0 and 1 (-1, 2, 3, 4, 8, ...); {AGAIN}",
+        f"has labels other than 0 and 1 (-1, 2, 3, 4, 8, ..); {RELABEL}",
     ),
     "no pancreas": (rewrite(0 * outline()), LABELS, f"shows nothing but background; {AGAIN}"),
-    "no gzip": (lambda root: labels_of(root).write_bytes(b"x"), LABELS, f"truncated, damaged or not gzip; {AGAIN}"),
+    "no gzip": (
+        lambda root: labels_of(root).write_bytes(b"x"),
+        LABELS,
+        f"truncated: 1 bytes do not hold a NIfTI-1 header; {AGAIN}",
+    ),
 }
 
 
@@ -741,7 +743,7 @@ def test_several_complaints_about_one_case(tmp_path):
         spoil(tmp_path)
     assert sorted(line.partition(": ")[2] for line in problems(tmp_path)) == [
         "PT where CT is expected; remove it",
-        f"has labels other than 0 and 1 (3); {AGAIN}",
+        f"has labels other than 0 and 1 (3); {RELABEL}",
         "not a DICOM file; replace or remove it",
     ]
 

@@ -191,13 +191,13 @@ def pixdim(axis, value):
 @pytest.mark.parametrize(("axis", "value"), [(1, 0), (2, -1.5), (3, np.nan), (3, np.inf)])
 def test_spacing_is_inspected_before_nibabel_repairs_it(axis, value, tmp_path):
     path = save(tmp_path / "a.nii.gz", np.ones((4, 4, 2), np.int16), change=pixdim(axis, value))
-    with pytest.raises(InputError, match=r"a\.nii\.gz: spacing .* mm is not positive and finite; copy or unpack"):
+    with pytest.raises(InputError, match=r"a\.nii\.gz: spacing .* mm is not positive and finite; correct pixdim"):
         volumes.read_nifti(path)
 
 
 def test_more_voxels_announced_than_there_are(tmp_path):
     def change(header):
-        header["dim"][1:4] = 32767  # 70 TB: must be refused before anything is allocated
+        header["dim"][1:4] = 800  # 1 GB: must be refused before anything is allocated
 
     with pytest.raises(InputError, match=r"truncated: \d+ of \d+ bytes"):
         volumes.read_nifti(save(tmp_path / "a.nii.gz", np.ones((4, 4, 2), np.int16), change=change))
@@ -232,7 +232,8 @@ def test_unsound_headers(array, change, text, tmp_path):
     ("content", "text"),
     [
         (b"", "empty"),
-        (b"this is text", "truncated, damaged or not gzip"),
+        (b"this is text", "truncated: 12 bytes"),
+        (b"this is text" * 30, "not a NIfTI-1 file"),
         (gzip.compress(b""), "empty"),
         (gzip.compress(b"short"), "truncated: 5 bytes"),
         (gzip.compress(b"\0" * 400), "not a NIfTI-1 file"),
@@ -245,7 +246,7 @@ def test_files_that_are_no_nifti(content, text, tmp_path):
     assert len(error.value.problems) == 1
 
 
-@pytest.mark.parametrize("keep", [1, 9, 60, -9, -1])
+@pytest.mark.parametrize("keep", [2, 9, 60, -9, -1])
 def test_truncation_anywhere(keep, tmp_path, rng):
     path = save(tmp_path / "a.nii.gz", rng.integers(0, 999, (8, 8, 2)).astype(np.int16))
     path.write_bytes(path.read_bytes()[:keep])

@@ -6,7 +6,7 @@ import pandas as pd
 
 TEXT = (  # columns of names, which people choose: "001", "NA", "1e5" and "True" are names too
     *("case", "subject", "patient", "volume", "item", "image", "sequence", "group", "part", "licence"),
-    *("modality", "structure", "method", "arm", "mixture", "data"),
+    *("modality", "structure", "method", "arm", "mixture", "data", "origin"),
 )
 MISSING = ("", "nan", "NaN")  # in all other columns
 
