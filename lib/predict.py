@@ -90,18 +90,24 @@ def predict(weights: Path, source: Path, output: Path, replace: bool = False) ->
 
 
 def _ready(weights: Path, source: Path, output: Path, replace: bool) -> tuple[Predictor, list[Volume]]:
-    """The network and the volumes; InputError with whatever is wrong with the three places, not the first of it."""
+    """The network and the volumes; says what is left out.
+
+    Raises:
+        InputError: whatever is wrong with the three places, not the first of it.
+    """
     problems = _place_faults(source, output, replace)
-    predictor, found = None, []
+    predictor, found, left_out = None, [], []
     try:
         with _memory(weights):
             predictor = Predictor(weights)
-        found = layouts.find(source, predictor.layout)
+        found = layouts.find(source, predictor.layout, left_out)
     except InputError as error:
         problems += error.problems
     if predictor is None and not os.path.isdir(source):
         problems.append(f"{paths.shown(source)}: no such folder; give one of NIfTI volumes")
     raise_all(problems)
+    labelled = sum(one.truth is not None for one in found)
+    print("\n".join([*left_out, f"{len(found)} volumes, {labelled} with labels"]))
     return predictor, found
 
 
@@ -183,10 +189,10 @@ def label_map(one: Segmented, predictor: Predictor) -> bytes:
     number_to_value = np.zeros(len(predictor.structures) + 1, np.uint16 if max(values) > 255 else np.uint8)
     for value, number in reversed(values.items()):
         number_to_value[number] = value
-    original = nib.load(one.volume.image)
-    header = original.header.copy()
+    header = one.loaded.nifti.header.copy()
     header.set_data_dtype(number_to_value.dtype)
     header.set_slope_inter(1, 0)
+    header.set_data_offset(0)  # nibabel's to choose
     image = nib.Nifti1Image(number_to_value[one.labels], None, header)
     return gzip.compress(image.to_bytes(), mtime=0)
 
