@@ -212,7 +212,7 @@ def resampled_shape(shape: tuple[int, ...], spacing: np.ndarray, target: float) 
     Raises:
         InputError: more voxels in all than a stack of slices may have.
     """
-    pixels = [length * step / target for length, step in zip(shape[:2], spacing, strict=True)]
+    pixels = [length * float(step) / target for length, step in zip(shape[:2], spacing, strict=True)]
     check_grid((*pixels, *shape[2:]), f"{spacing[0]:g} x {spacing[1]:g}", target)
     return tuple(max(1, round(number)) for number in pixels)
 
