@@ -108,8 +108,12 @@ def test_nifti2_is_refused_by_name(tmp_path):
 def test_voxels_that_are_said_to_begin_within_the_header_begin_behind_it(offset, tmp_path):
     path = write(tmp_path / "a.nii.gz", vox_offset=offset)
     np.testing.assert_array_equal(volumes.read_nifti(path).array, ARRAY)
-    with pytest.raises(InputError, match=f"begin at byte {offset}, within the header, and what follows it is not them"):
-        volumes.read_nifti(write(path, vox_offset=offset, behind=bytes(16)))
+
+
+@pytest.mark.parametrize(("offset", "behind"), [(0, 16), (350, 2), (354, 0), (10_000, 0), (2.0**25, 0)])
+def test_an_offset_that_does_not_fit_the_file_is_refused(offset, behind, tmp_path):
+    with pytest.raises(InputError, match=rf"said to begin at byte {offset}.*; correct"):
+        volumes.read_nifti(write(tmp_path / "a.nii.gz", vox_offset=offset, behind=bytes(behind)))
 
 
 @pytest.mark.parametrize("axis", [(1, 1, 0), (1, 0, 1), (0.6, 0.8, 0)])

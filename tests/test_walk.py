@@ -140,3 +140,8 @@ def test_a_file_of_just_the_limit_is_read(tmp_path):
 def test_what_is_no_name_of_a_file(name):
     with pytest.raises(InputError, match="no name of a file"):
         limits.read(name, limits.INFO)
+
+
+def test_dvc_stays_out_of_what_people_put_below_data_raw():
+    lines = (paths.ROOT / ".dvcignore").read_text(encoding="utf-8").splitlines()
+    assert lines.index("/data/raw/*") < lines.index("!/data/raw/.gitkeep")  # the only file that data.dvc pins

@@ -23,6 +23,7 @@ import numpy as np
 BYTES = 348  # of a NIfTI-1 header
 BEGINS = 352  # where the voxels of a single file begin at the earliest: four bytes on
 
+_FARTHEST = 2**24  # byte at which voxels may begin, behind whatever else is stored
 _UNITS = {1: 1000.0, 3: 0.001}  # xyzt_units -> mm; 2 is mm, and whoever says nothing means mm
 _CODES = range(1, 6)  # of a declared qform or sform
 _LIMITS = (0.01, 100.0)  # mm
@@ -85,7 +86,7 @@ def parse(content: bytes, grid: bool = True) -> Header:
         kind = nib.nifti1.data_type_codes.label[code] if dtype is not None else code
         raise ValueError(f"voxels are of type {kind} where integers or floats are expected; convert it")
     begin = float(raw["vox_offset"])
-    if not math.isfinite(begin) or begin != int(begin):
+    if not math.isfinite(begin) or begin != int(begin) or begin > _FARTHEST:
         raise ValueError(f"voxels are said to begin at byte {begin} (vox_offset); correct that")
     where = _grid(raw) if grid else (np.full(3, np.nan), {}, [])
     return Header(raw, tuple(shape), dtype, int(begin), _scale(raw), *where)

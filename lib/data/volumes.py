@@ -141,7 +141,8 @@ def all_finite(array: np.ndarray) -> bool:
 def _unpack(file: BinaryIO, most: int, grid: bool) -> tuple[bytes, Header]:
     """The file, unpacked to its end, and its header; ValueError, saying what is wrong, unless they belong together.
 
-    Room is made for no more than the file can hold, so what a header announces cannot take memory.
+    Room is made for no more than the file can hold, so what a header announces cannot take memory. Voxels that are said
+    to begin within the header begin right behind it if they then end with the file.
     """
     packed = file.read(2) == b"\x1f\x8b"
     possible = file.seek(0, io.SEEK_END) * (_DEFLATE if packed else 1)
@@ -155,25 +156,18 @@ def _unpack(file: BinaryIO, most: int, grid: bool) -> tuple[bytes, Header]:
         raise ValueError(f"truncated: {possible} of {announced} bytes at most; {AGAIN}")
     stream.seek(0)
     content = stream.read(announced + _SPARE + 1)
-    if about.begin < header.BEGINS:  # within the header: then the voxels are the rest of the file
-        about = replace(about, begin=_begin(about, len(content)))
-        announced = about.begin + about.size
+    behind = len(content) - about.size  # where the voxels begin if they end with the file
+    if about.begin < header.BEGINS and behind in (header.BYTES, header.BEGINS):
+        about = replace(about, begin=behind)
+        announced = len(content)
+    elif about.begin < header.BEGINS or behind == header.BEGINS < about.begin:
+        text = f"voxels are said to begin at byte {about.begin} (vox_offset), {behind} bytes of the file are not voxels"
+        raise ValueError(f"{text}; correct vox_offset")
     if len(content) < announced:
         raise ValueError(f"truncated: {len(content)} of {announced} bytes; {AGAIN}")
     if len(content) > announced + _SPARE:
         raise ValueError(f"more than the {announced} bytes that its header announces; {AGAIN}")
     return content, about
-
-
-def _begin(about: Header, length: int) -> int:
-    """Where voxels begin that are said to begin within the header: right behind it, if they end with the file."""
-    begin = length - about.size
-    if begin not in (header.BYTES, header.BEGINS):
-        text = (
-            f"voxels are said to begin at byte {about.begin}, within the header, and what follows it is not them alone"
-        )
-        raise ValueError(f"{text}; correct vox_offset")
-    return begin
 
 
 def resize_in_plane(volume: np.ndarray, shape: tuple[int, int], order: int) -> np.ndarray:
