@@ -130,6 +130,7 @@ def test_a_quaternion_that_rounding_made_too_long_is_a_rotation_by_180_degrees(t
     fields = {"quatern_b": 0.707107, "quatern_c": 0.7071074}  # nibabel refuses it
     nifti = volumes.read_nifti(write(tmp_path / "a.nii.gz", sform_code=0, **QFORM, **fields))
     np.testing.assert_allclose(nifti.affines["qform"][:3, :3], [[0, 2, 0], [2, 0, 0], [0, 0, -3]], atol=1e-5)
+    np.testing.assert_allclose(nifti.header.get_qform(), nifti.affines["qform"], atol=1e-5)  # nibabel's reading of it
 
 
 def test_an_unsound_affine_is_named_to_those_who_need_it(tmp_path):

@@ -175,7 +175,10 @@ def _qform(raw: nib.Nifti1Header) -> np.ndarray:
         raise ValueError("is not finite")
     if square > (1 + _ROUNDING) ** 2:
         raise ValueError(f"is no rotation (its quaternion is {math.sqrt(square):.3g} long)")
-    vector /= max(1.0, math.sqrt(square))
+    if square > 1:
+        vector /= math.sqrt(square)
+        for letter, part in zip("bcd", vector, strict=True):
+            raw[f"quatern_{letter}"] = part  # lest what is written with this header is read by nobody
     rotation = nib.quaternions.quat2mat([math.sqrt(max(0.0, 1 - vector @ vector)), *vector])
     handed = -1.0 if raw["pixdim"][0] < 0 else 1.0
     affine[:3, :3] = rotation * raw["pixdim"][1:4].astype(np.float64) * (1, 1, handed)
