@@ -73,8 +73,7 @@ def find(folder: Path, layout: str, left_out: list[str] | None = None) -> list[V
         left_out: gets a line for each reason for which files are left out, see `lib.data.walk`.
 
     Raises:
-        InputError: there is no such folder or no volume in it, two are of one name, or a name is not UTF-8; as
-            `lib.data.walk.below`.
+        InputError: there is no such folder or no volume in it, or two are of one name; or as `lib.data.walk.below`.
     """
     if not os.path.isdir(folder):
         raise InputError(f"{paths.shown(folder)}: no such folder; give one of NIfTI volumes")
@@ -90,8 +89,6 @@ def find(folder: Path, layout: str, left_out: list[str] | None = None) -> list[V
     for one in sorted(finders[layout](stems), key=lambda volume: volume.image):
         if one.name in found:
             problems.append(f"{paths.shown(one.image)}: also found as {paths.shown(found[one.name].image)}; keep one")
-        if not names.is_text(one.name):
-            problems.append(f"{paths.shown(one.image)}: its name is not UTF-8; rename it")
         found.setdefault(one.name, one)
     raise_all(problems)
     expected = __doc__.splitlines()[LAYOUTS.index(layout) + 2].split(maxsplit=1)[1]
