@@ -9,6 +9,7 @@ import pkgutil
 import re
 import sys
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -52,21 +53,19 @@ LAYERS = {  # name -> how it is made, shapes
         )
         for name in NORMALISATIONS
     },
-    "gates, volumes": (
-        lambda: MultiAttentionGate(4, 3, align_corners=False),
+    "gate, volumes": (
+        lambda: AttentionGate(4, 3, align_corners=False),
         *(("b", 4, "4h", "4w", "4d"), ("b", 3, "h", "w", "d")),
     ),
+    "several gates": (lambda: MultiAttentionGate(4, 3, spatial_dims=2), ("b", 4, "4h", "4w"), ("b", 3, "h", "w")),
 }
-
-
-def facts_of(arm):
-    return ("b", 2 if arm.endswith("phase") else 1)
 
 
 NETWORKS = {  # those of `python -m lib.models` -> shapes
     **{f"CLEVR-Seg, {name}": (("b", 3, "4h", "4w"), ("b", 4)) for name in METHOD_NAMES},
     "CLEVR-Seg, guiding_block": (("b", 3, 32, 32), ("b", 4)),  # works at one size
-    **{f"ACDC U-Net, {arm}": (("b", 1, 32, 32) if "block" in arm else IMAGE, facts_of(arm)) for arm in ARMS},
+    **{f"ACDC U-Net, {arm}": (IMAGE, ("b", 1)) for arm in ARMS if not arm.endswith("phase")},
+    "ACDC U-Net, guiding_block-position": (("b", 1, 32, 32), ("b", 1)),
     **{f"position, {name}": (IMAGE,) for name in ("unet-0", "unet-256")},
     **{f"position, {name}": (("b", 1, "h", "w"),) for name in ("cnn-0", "cnn-256")},
     "SDNet, anatomy encoder": (IMAGE,),
@@ -150,8 +149,15 @@ def outputs(found):
     return list(found) if isinstance(found, (tuple, list)) else [found]
 
 
+# the first layer of each kind in every run, its options and the networks in the heavier ones
 EVERYTHING = pytest.mark.parametrize(
-    "name", [*LAYERS, *(pytest.param(name, marks=pytest.mark.slow) for name in (*NETWORKS, *VARIANTS))]
+    "name",
+    [
+        name
+        if name in LAYERS and not name.startswith(before.split(",")[0])
+        else pytest.param(name, marks=pytest.mark.slow)
+        for before, name in pairwise(["-", *LAYERS, *NETWORKS, *VARIANTS])
+    ],
 )
 OTHER_SIZES = [{"b": 3, "h": 3, "w": 2, "d": 3}, {"b": 1}]
 
@@ -160,8 +166,11 @@ OTHER_SIZES = [{"b": 3, "h": 3, "w": 2, "d": 3}, {"b": 1}]
 
 
 def test_every_network_of_the_table_is_here():
-    """A new one is to be added to `NETWORKS`; widths are all the same here."""
-    names = {re.sub(r"Sononet-\d+", "Sononet-8", re.sub(r", [\d.]+ M$", "", name)) for name in narrow()}
+    """A new one is to be added to `NETWORKS`; widths and numbers of facts are all the same here."""
+    alike = [(r", [\d.]+ M$", ""), (r"Sononet-\d+", "Sononet-8"), ("-phase$", "-position")]
+    names = set(narrow())
+    for pattern, one in alike:
+        names = {re.sub(pattern, one, name) for name in names}
     assert names == set(NETWORKS)
 
 
@@ -236,7 +245,7 @@ def test_compiled(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*LAYERS, *NETWORKS, *VARIANTS])
+@pytest.mark.parametrize("name", LAYERS)
 def test_compiled_with_its_gradient(name):
     """As a compiler of kernels would be given both ways."""
     torch.compiler.reset()
@@ -245,7 +254,8 @@ def test_compiled_with_its_gradient(name):
     torch.testing.assert_close(and_gradients(compiled, x), and_gradients(model, x), rtol=1e-4, atol=1e-5)
 
 
-@EVERYTHING
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*LAYERS, *NETWORKS, *VARIANTS])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of the exporter's own
 def test_onnx(name):
     """Run by ONNX Runtime, at sizes other than those it was exported at."""
