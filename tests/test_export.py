@@ -140,8 +140,8 @@ def exported(name) -> torch.export.ExportedProgram:
         }
 
     spec, names = tuple(map(dims, shapes)), inspect.signature(model.forward).parameters
-    if any(one.kind is one.VAR_POSITIONAL for one in names.values()):
-        spec = dict(zip(names, (spec[0], spec[1:]), strict=True))
+    if len(spec) > 1 and any(one.kind is one.VAR_POSITIONAL for one in names.values()):
+        spec = dict(zip(names, (spec[0], spec[1:]), strict=True))  # forward(x, *facts)
     return torch.export.export(model, inputs(name), dynamic_shapes=spec)
 
 

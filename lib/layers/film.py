@@ -10,10 +10,12 @@ from lib.layers.hypernetwork import hypernetwork
 
 
 def itself(g: Tensor) -> Tensor:
+    """g, (B, C)."""
     return g
 
 
 def from_one(g: Tensor) -> Tensor:
+    """1 - g, (B, C)."""
     return 1 - g
 
 
@@ -29,7 +31,7 @@ def modulate(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
 
 
 class FiLM(nn.Module):
-    r"""Scale and shift each feature map by what the facts say; blind to position.
+    r"""Scale and shift each feature map by what the facts say, the equation above; blind to position.
 
     Args:
         channels: C, feature maps of x.

@@ -55,7 +55,7 @@ def gaussian(mu: Tensor, sigma: Tensor, n: int) -> Tensor:
 
 
 class INSIDE(nn.Module):
-    r"""Look at a Gaussian region of each feature map, then scale and shift it; all six numbers come from the facts.
+    r"""Look at a Gaussian region of each feature map, then scale and shift it (equation 3), all as the facts say.
 
     Args:
         channels: C, feature maps of x.
@@ -68,7 +68,7 @@ class INSIDE(nn.Module):
         spatial_dims: 2, or 3 for volumes (B, C, H, W, D).
 
     Raises:
-        ValueError: an option is unknown.
+        ValueError: an option is unknown; in `forward`, if x has not as many axes as `spatial_dims` says.
     """
 
     def __init__(
