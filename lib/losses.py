@@ -85,5 +85,17 @@ def sigma_penalty(model: nn.Module, z: Tensor) -> Tensor:
 
 
 def inside_loss(model: nn.Module, logits: Tensor, labels: Tensor, z: Tensor, focal: float, gamma: float, eta: float):
-    r"""$L_\text{Dice} + 0.1 L_\text{Focal} + \eta \|\sigma\|_2^2$ (INSIDE, section 3.3)."""
+    r"""$L_\text{Dice} + \lambda L_\text{Focal} + \eta \|\sigma\|_2^2$ (INSIDE, section 3.3), a scalar.
+
+    Args:
+        model, z: as for `sigma_penalty`.
+        logits: (B, C, ...), background first.
+        labels: (B, ...), integers below C.
+        focal: lambda; 0.1 in the paper.
+        gamma: see `focal_loss`.
+        eta: weight of the widths.
+
+    Raises:
+        ValueError: gamma is not positive.
+    """
     return dice_loss(logits, labels) + focal * focal_loss(logits, labels, gamma) + eta * sigma_penalty(model, z)

@@ -31,6 +31,12 @@ def nothing_is_left_behind():
     assert not left
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """What a test draws from torch's global generator does not depend on the tests before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="module")
 def on_the_cpu():
     """One thread of the CPU, where equal bits are promised, and an error from whatever torch cannot repeat exactly."""

@@ -48,7 +48,7 @@ NORMALISATIONS = {"sigmoid": torch.sigmoid, "softmax": softmax, "shifted": shift
 
 
 class AttentionGate(nn.Module):
-    """Scale the features at every position by a coefficient in [0, 1] that coarser features help to choose.
+    """Scale the features at every position by a coefficient in [0, 1] that coarser ones help to choose (section 2.2).
 
     It starts by letting everything pass (sections 3.2 and 3.5): the coefficients are .95 everywhere (sigmoid), or equal
     (softmax). The released code starts so in classification only. With "shifted" that point has no gradient, so its
@@ -129,8 +129,11 @@ class MultiAttentionGate(nn.Module):
     """Several gates on the same features, whose outputs are joined and combined (section 2.2.1).
 
     Args:
-        channels, gating, options: as for `AttentionGate`.
+        channels, gating, spatial_dims, options: as for `AttentionGate`.
         gates: how many; each may come to select other structures.
+
+    Raises:
+        ValueError: an option is unknown.
     """
 
     def __init__(self, channels: int, gating: int, gates: int = 2, spatial_dims: int = 3, **options):

@@ -8,9 +8,20 @@ from torch import Tensor, nn
 
 from lib.layers.hypernetwork import hypernetwork
 
+
+def itself(g: Tensor) -> Tensor:
+    """g, (B, C)."""
+    return g
+
+
+def from_one(g: Tensor) -> Tensor:
+    """1 - g, (B, C)."""
+    return 1 - g
+
+
 # How the head's output g becomes the scale gamma. The same family up to a bias and a sign; only the start differs:
 # g is near 0 at first, so "gamma" (paper, equation 3) starts near zero and "1-gamma" (released code) near identity.
-SCALES = {"gamma": lambda g: g, "1-gamma": lambda g: 1 - g}
+SCALES = {"gamma": itself, "1-gamma": from_one}  # functions with names, which a layer can be pickled with
 
 
 def modulate(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
@@ -20,7 +31,7 @@ def modulate(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
 
 
 class FiLM(nn.Module):
-    r"""Scale and shift each feature map by what the facts say; blind to position.
+    r"""Scale and shift each feature map by what the facts say, the equation above; blind to position.
 
     Args:
         channels: C, feature maps of x.

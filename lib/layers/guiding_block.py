@@ -12,7 +12,7 @@ from lib.layers.hypernetwork import hypernetwork
 
 
 class GuidingBlock(nn.Module):
-    r"""FiLM with one additive spatial attention for all channels.
+    r"""FiLM with one additive spatial attention for all channels (equation 2).
 
     Args:
         channels: C, feature maps of x.

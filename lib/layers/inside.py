@@ -19,15 +19,24 @@ from torch import Tensor, nn
 from lib.layers.film import SCALES, modulate
 from lib.layers.hypernetwork import hypernetwork
 
+
+def text_width(s: Tensor, n: int) -> Tensor:
+    """A sigmoid in [0, 1], and 1 is the half width of the axis = 3.5 sd (99.95% of the mass): at most N/7 pixels."""
+    return torch.sigmoid(s) / 3.5
+
+
+def code_width(s: Tensor, n: int) -> Tensor:
+    """As released: tanh, and at most 3.5 pixels whatever the resolution; signed, but only its square counts."""
+    return torch.tanh(s) * 3.5 * 2 / n
+
+
+def wide_width(s: Tensor, n: int) -> Tensor:
+    """Another way to read the sentence, 3.5 times the sigmoid: very diffuse."""
+    return torch.sigmoid(s) * 3.5
+
+
 # How the head's output s becomes a standard deviation, in the coordinates that span [-1, 1] over N pixels.
-WIDTHS = {
-    # the text: a sigmoid in [0, 1], and 1 is the half width of the axis = 3.5 sd (99.95% of the mass): at most N/7 px
-    "text": lambda s, n: torch.sigmoid(s) / 3.5,
-    # the released code: tanh, and at most 3.5 pixels whatever the resolution; signed, but only its square counts
-    "code": lambda s, n: torch.tanh(s) * 3.5 * 2 / n,
-    # another way to read the sentence, 3.5 times the sigmoid: very diffuse
-    "wide": lambda s, n: torch.sigmoid(s) * 3.5,
-}
+WIDTHS = {"text": text_width, "code": code_width, "wide": wide_width}
 ACTIVATIONS = {"text": torch.sigmoid, "code": torch.tanh, "wide": torch.sigmoid}
 
 
@@ -46,7 +55,7 @@ def gaussian(mu: Tensor, sigma: Tensor, n: int) -> Tensor:
 
 
 class INSIDE(nn.Module):
-    r"""Look at a Gaussian region of each feature map, then scale and shift it; all six numbers come from the facts.
+    r"""Look at a Gaussian region of each feature map, then scale and shift it (equation 3), all as the facts say.
 
     Args:
         channels: C, feature maps of x.
@@ -59,7 +68,7 @@ class INSIDE(nn.Module):
         spatial_dims: 2, or 3 for volumes (B, C, H, W, D).
 
     Raises:
-        ValueError: an option is unknown.
+        ValueError: an option is unknown; in `forward`, if x has not as many axes as `spatial_dims` says.
     """
 
     def __init__(
@@ -93,7 +102,7 @@ class INSIDE(nn.Module):
         with torch.autocast(z.device.type, enabled=False):  # bfloat16 cannot tell the pixels of an axis apart
             outputs = self.hypernetwork(z)
         gamma_beta, mu, s = torch.split(outputs, self.parts, dim=1)
-        per_axis = (len(z), self.spatial_dims, self.gaussians)  # (B, axes, C)
+        per_axis = (z.shape[0], self.spatial_dims, self.gaussians)  # (B, axes, C)
         return gamma_beta, torch.tanh(mu).view(per_axis).transpose(0, 1), s.view(per_axis).transpose(0, 1)
 
     def gaussian_maps(self, mu: Tensor, s: Tensor, size: Sequence[int]) -> Tensor:
@@ -109,7 +118,7 @@ class INSIDE(nn.Module):
     def attention(self, z: Tensor, size: Sequence[int]) -> Tensor:
         """The Gaussian maps for z (B, K) on a grid of `size`: (B, C, H, W), or (B, C, H, W, D) in 3D; for drawing."""
         _, mu, s = self.parameters_of(z)
-        return self.gaussian_maps(mu, s, size).expand(len(z), self.channels, *size)
+        return self.gaussian_maps(mu, s, size).expand(z.shape[0], self.channels, *size)
 
     def sigma(self, z: Tensor) -> Tensor:
         """Widths after their activation, as penalised in the loss: (axes, B, C), or (axes, B, 1) if single."""

@@ -20,9 +20,17 @@ def coordinates(size: tuple[int, ...], scale: float) -> Tensor:
     Returns:
         (2, H, W) or (3, H, W, D), float32: first across (along W), then down (along H), then along D.
     """
-    axes = [torch.linspace(0, scale, n) if n > 1 else torch.zeros(1) for n in size]
-    down, across, *deep = torch.meshgrid(*axes, indexing="ij")
+    down, across, *deep = torch.meshgrid(*(_axis(n, scale) for n in size), indexing="ij")
     return torch.stack([across, down, *deep])
+
+
+def _axis(n: int, scale: float) -> Tensor:
+    """The coordinates of n pixels, (n,)."""
+    if n == 1:
+        return torch.zeros(1)
+    if torch.compiler.is_exporting():  # linspace would make one n of all; the same but for the last bits
+        return torch.arange(n) * scale / (n - 1)
+    return torch.linspace(0, scale, n)
 
 
 class Position(nn.Module):
@@ -49,8 +57,8 @@ class Position(nn.Module):
         """x (B, C, H, W) -> (B, C + 2, H, W), or x (B, C, H, W, D) -> (B, C + 3, H, W, D)."""
         if not self.scale:
             return x
-        place = coordinates(tuple(x.shape[2:]), self.scale).to(x)  # (axes, H, W, ..)
-        return torch.cat([x, place.expand(len(x), *place.shape)], dim=1)
+        place = coordinates(x.shape[2:], self.scale).to(x)  # (axes, H, W, ..)
+        return torch.cat([x, place.expand(x.shape[0], *place.shape)], dim=1)
 
 
 class WithPosition(nn.Module):

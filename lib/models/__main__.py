@@ -1,6 +1,8 @@
 """Every network of the compendium with its number of parameters beside the paper's, where the paper gives one."""
 
 import pandas as pd
+import torch
+from torch import nn
 
 from lib.methods import ARMS, METHOD_NAMES, POSITION_ARMS
 from lib.models import parameters
@@ -40,41 +42,53 @@ EXPECTED = {
 }
 
 
-def networks() -> dict[str, int]:
-    """Name -> number of parameters, at paper scale (K = 4 facts on CLEVR-Seg; 1 or 2 on ACDC)."""
-    clevr = {f"CLEVR-Seg, {method}": clevr_network(method, condition=4, size=200) for method in METHOD_NAMES}
-    acdc = {f"ACDC U-Net, {arm}": acdc_network(arm, 2 if arm.endswith("phase") else 1, size=224) for arm in ARMS}
+def networks(narrower: int = 1, side: int | None = None) -> dict[str, nn.Module]:
+    """Every network by its name in the table (K = 4 facts on CLEVR-Seg; 1 or 2 on ACDC).
+
+    Args:
+        narrower: divides the feature maps of the papers; 8, of which the narrowest Sononet keeps one, at most.
+        side: of the images in pixels, a multiple of 16, at least 32; those of the papers if None.
+    """
+    n, facts = narrower, {arm: 2 if arm.endswith("phase") else 1 for arm in ARMS}
+    clevr = {f"CLEVR-Seg, {name}": clevr_network(name, 4, side or 200, 16 // n) for name in METHOD_NAMES}
+    acdc = {f"ACDC U-Net, {arm}": acdc_network(arm, facts[arm], side or 224, 64 // n) for arm in ARMS}
     arms = {name: POSITION_ARMS[name] for name in ("unet-0", "unet-256", "cnn-0", "cnn-256")}
-    position = {f"position, {name}": position_network(arm.network, arm.scale) for name, arm in arms.items()}
-    whole = SDNet()
+    position = {
+        f"position, {name}": position_network(arm.network, arm.scale, filters=64 // n) for name, arm in arms.items()
+    }
+    options = {"side": side or 224, "filters": 64 // n, "segmentor_filters": 64 // n}
+    whole = SDNet(**options)
     sdnet = {
         "SDNet, anatomy encoder": whole.anatomy,
         "SDNet, modality encoder": whole.modality,
         "SDNet, segmentor": whole.segmentor,
         "SDNet, decoder": whole.decoder,
-        "SDNet, decoder with INSIDE": SDNet(modulation="inside").decoder,
-        "SDNet, mask discriminator": MaskDiscriminator(),
+        "SDNet, decoder with INSIDE": SDNet(modulation="inside", **options).decoder,
+        "SDNet, mask discriminator": MaskDiscriminator(side=side or 224, filters=64 // n),
         "SDNet, area regressor": AreaRegressor(),
     }
     gates = {
-        "3D U-Net": volume_network("unet", 3, 4),
-        "3D U-Net, 6.44 M": volume_network("unet", 3, 3.82),
-        "3D U-Net, 10.40 M": volume_network("unet", 3, 3),
-        "Attention U-Net, gated by the decoder": volume_network("attention", 3, 4),
-        "Attention U-Net, gated by the centre": volume_network("attention", 3, 4, gating="centre"),
-        "Attention U-Net, asked by channels": volume_network("asked_attention", 3, 4),
-        "INSIDE U-Net, asked by facts": volume_network("asked_inside", 3, 4),
+        "3D U-Net": volume_network("unet", 3, 4 * n),
+        "3D U-Net, 6.44 M": volume_network("unet", 3, 3.82 * n),
+        "3D U-Net, 10.40 M": volume_network("unet", 3, 3 * n),
+        "Attention U-Net, gated by the decoder": volume_network("attention", 3, 4 * n),
+        "Attention U-Net, gated by the centre": volume_network("attention", 3, 4 * n, gating="centre"),
+        "Attention U-Net, asked by channels": volume_network("asked_attention", 3, 4 * n),
+        "INSIDE U-Net, asked by facts": volume_network("asked_inside", 3, 4 * n),
     }
     for width in (8, 16, 32):
-        gates[f"Sononet-{width}"] = plane_network("sononet", 14, 64 / width)
+        scale = 64 * n / width
+        gates[f"Sononet-{width}"] = plane_network("sononet", 14, scale)
         for how in ("mean", "deep_supervision", "fine_tuned"):
-            gates[f"AG-Sononet-{width}, {how}"] = plane_network("ag_sononet", 14, 64 / width, aggregation=how)
-    return {name: parameters(model) for name, model in (clevr | acdc | position | sdnet | gates).items()}
+            gates[f"AG-Sononet-{width}, {how}"] = plane_network("ag_sononet", 14, scale, aggregation=how)
+    return clevr | acdc | position | sdnet | gates
 
 
 def table() -> pd.DataFrame:
     """Columns: network, ours, paper (blank where it gives no number)."""
-    rows = [(name, f"{n:,}", f"{EXPECTED[name]:,}" if name in EXPECTED else "") for name, n in networks().items()]
+    with torch.device("meta"):  # shapes without memory
+        counts = {name: parameters(model) for name, model in networks().items()}
+    rows = [(name, f"{n:,}", f"{EXPECTED[name]:,}" if name in EXPECTED else "") for name, n in counts.items()]
     return pd.DataFrame(rows, columns=["network", "ours", "paper"])
 
 

@@ -23,6 +23,7 @@ AGGREGATIONS = {
 
 
 def convolution(inputs: int, outputs: int, size: int) -> nn.Sequential:
+    """Convolution that keeps the size, batch normalisation, ReLU: (B, inputs, H, W) -> (B, outputs, H, W)."""
     layers = nn.Conv2d(inputs, outputs, size, padding=size // 2), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     return nn.Sequential(*layers)
 

@@ -44,6 +44,7 @@ def summary(model: nn.Module, *inputs: Tensor) -> pd.DataFrame:
 
 
 def own_parameters(layer: nn.Module) -> bool:
+    """Whether a layer has parameters of its own, and not only its parts."""
     return any(True for _ in layer.parameters(recurse=False))
 
 

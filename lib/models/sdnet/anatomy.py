@@ -29,7 +29,12 @@ def one_hot(s: Tensor) -> Tensor:
     return straight_through(s, torch.zeros_like(s).scatter_(1, s.argmax(1, keepdim=True), 1))
 
 
-DISCRETE = {"round": rounded, "one_hot": one_hot, "soft": lambda s: s}
+def soft(s: Tensor) -> Tensor:
+    """s as it is."""
+    return s
+
+
+DISCRETE = {"round": rounded, "one_hot": one_hot, "soft": soft}
 
 
 class Up(nn.Module):

@@ -10,7 +10,7 @@ from lib.models.sdnet.segmentor import Segmentor
 
 
 class SDNet(nn.Module):
-    """The four networks; called on an image it segments.
+    """The four networks of Chartsias 2019, section 3 and Figure 2; called on an image it segments.
 
     Args:
         classes: with the background.
@@ -18,6 +18,9 @@ class SDNet(nn.Module):
         channels, dimensions: C and n_z.
         filters, segmentor_filters: of the anatomy encoder's first stage, and of the segmentor.
         discrete, modulation: see `AnatomyEncoder` and `Decoder`.
+
+    Raises:
+        ValueError: an option is unknown.
     """
 
     def __init__(
