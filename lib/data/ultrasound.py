@@ -218,7 +218,8 @@ def _content_problems(key: str, file: h5py.File, bar) -> list[str]:
     if key.startswith("p_"):
         return _label_problems(dataset[:], len(file["label_names"]))
     if key == BOXES:
-        return _box_problems(np.minimum(dataset[:], _FAR).astype(np.int64), file["x_test"].shape[2:])
+        most = min(_FAR, np.iinfo(dataset.dtype).max)
+        return _box_problems(np.minimum(dataset[:], most).astype(np.int64), file["x_test"].shape[2:])
     text = dataset.asstr("utf-8")
     names = [text[index] for index in range(len(dataset))]  # one at a time: all may be one and as long as the file
     if not all(name.isprintable() and 0 < len(name) <= _LONGEST for name in names):
