@@ -23,22 +23,38 @@ from lib.interruption import AGAIN
 
 
 def collect(pairs: list[str], sources: list[str]) -> dict[str, object]:
-    """Parameters from `key=value` words (values are YAML) and `file.yaml[:section.subsection]` sources; words win."""
-    values: dict[str, object] = {}
+    """Parameters from `key=value` words (values are YAML) and `file.yaml[:section.subsection]` sources; words win.
+
+    Raises:
+        InputError: every word and source that cannot be read.
+    """
+    values, problems = {}, []
     for source in sources:
-        path, _, section = source.partition(":")
-        content = params.load(paths.at(path))
-        for key in filter(None, section.split(".")):
-            if not isinstance(content.get(key), dict):
-                raise InputError(f"{path}: no section {section}; at this level it has {', '.join(map(str, content))}")
-            content = content[key]
-        values |= content
+        try:
+            values |= _section(source)
+        except InputError as error:
+            problems += error.problems
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals:
-            raise InputError(f"{pair}: not a parameter; write key=value")
-        values[key] = plain_yaml.parse(value, pair)
+        try:
+            if not equals:
+                raise InputError(f"{pair}: not a parameter; write key=value")
+            values[key] = plain_yaml.parse(value, pair)
+        except InputError as error:
+            problems += error.problems
+    raise_all(problems)
     return values
+
+
+def _section(source: str) -> dict[str, object]:
+    """What `file.yaml[:section.subsection]` stands for."""
+    path, _, section = source.partition(":")
+    content = params.load(paths.at(path))
+    for key in filter(None, section.split(".")):
+        if not isinstance(content.get(key), dict):
+            raise InputError(f"{path}: no section {section}; at this level it has {', '.join(map(str, content))}")
+        content = content[key]
+    return content
 
 
 def check(values: dict, defaults: dict, notebook: str) -> None:

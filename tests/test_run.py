@@ -76,8 +76,19 @@ def test_a_parameter_that_json_has_not_is_one_line(word):
     with pytest.raises(InputError) as caught:
         run.check(run.collect([word], []), {"d": {}}, "x.ipynb")
     (problem,) = caught.value.problems
-    assert problem.startswith("d: a parameter is made of numbers, text, lists and dictionaries")
+    assert problem.startswith("d") and "\n" not in problem and ("quote" in problem or "no tags" in problem)
     run.check({"d": {"a": [1, 0.1, None, True, "é", {"b": float("nan")}]}}, {"d": {}}, "x.ipynb")
+
+
+def test_every_word_and_source_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(InputError) as caught:
+        run.collect(["a", "b={", "c=2024-01-01", "d=1"], [str(tmp_path / "gone.yaml")])
+    assert [problem.partition(":")[0].rpartition("/")[2] for problem in caught.value.problems] == [
+        "gone.yaml",
+        "a",
+        "b={",
+        "c=2024-01-01",
+    ]
 
 
 def test_names_of_parameters_of_two_kinds_are_unknown_like_any_other():
