@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from equality import same_bits
-from test_semi_supervised import DRAWN, LABELLED, UNLABELLED, VALIDATION, WEIGHTS
+from sdnet_examples import DRAWN, LABELLED, UNLABELLED, VALIDATION, WEIGHTS
 from torch import nn
 
 from lib.checkpoints import Checkpoint

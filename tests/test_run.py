@@ -12,26 +12,12 @@ from types import SimpleNamespace
 import nbformat
 import psutil
 import pytest
+from runs import execute, notebook
 
 from lib import execution, identity, notebooks, paths, run
 from lib.errors import InputError
 from lib.kernel_process import KernelProcess
 from lib.paths import ROOT
-
-
-def notebook(folder, *cells, parameters="n = 2\nname = 'a'\nrate = 0.5"):
-    """A notebook with a parameters cell and `cells` below build/, so that paths are shown from the root."""
-    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
-    content = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, cells)])
-    path = folder / "in.ipynb"
-    nbformat.write(content, path)
-    return path
-
-
-def execute(*arguments, **environment):
-    command = [sys.executable, "-m", "lib.run", *map(str, arguments)]
-    env = os.environ | environment
-    return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120, env=env)
 
 
 def test_parameters_come_from_files_and_words_and_words_win(tmp_path):

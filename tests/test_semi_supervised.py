@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from equality import after, check_resumes, same_bits
+from sdnet_examples import DRAWN, LABELLED, UNLABELLED, VALIDATION, WEIGHTS
 
 from lib import sdnet_losses as costs
 from lib import semi_supervised
 from lib.augmentation import angles, rotate
-from lib.data.examples import Examples
 from lib.models.sdnet.discriminator import MaskDiscriminator
 from lib.models.sdnet.modality import sample
 from lib.models.sdnet.network import SDNet, sdnet_network
@@ -22,18 +22,6 @@ from lib.training import Schedule, batch_indices, build, predict
 pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 SCHEDULE = Schedule(steps=6, batch=3, learning_rate=1e-2, validate_every=2, patience=9)
-WEIGHTS = Weights(kl=0.5, segmentation=7.0, adversarial=3.0, reconstruction=2.0, z_reconstruction=1.5)
-
-
-def examples(n, seed):
-    """Synthetic slices of 32 pixels in which each of four classes has its own intensity."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 4, (n, 4, 4)).repeat(8, 1).repeat(8, 2)
-    images = (labels / 2 - 0.75 + rng.normal(0, 0.1, labels.shape)).clip(-1, 1).astype(np.float32)
-    return Examples.of(images, labels, np.zeros((n, 1)), np.arange(n) // 2)
-
-
-LABELLED, UNLABELLED, DRAWN, VALIDATION = (examples(n, seed) for seed, n in enumerate((5, 7, 4, 4)))
 
 
 def learner(method, seed=0, **changes):

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 from matplotlib import font_manager
-from test_run import execute, notebook
+from runs import execute, notebook
 
 from lib import plotting, surroundings
 from lib.errors import InputError
