@@ -14,6 +14,8 @@ $(if $(filter-out $(SWITCHES),$(SAID)),$(error $(filter-out $(SWITCHES),$(SAID))
 # recipes find them in their environment, as they were given: neither make nor a shell reads them as a program
 $(foreach name,$(SWITCHES),$(eval override $(name) := $$(value $(name))))
 export $(SWITCHES)
+override PYTHONPATH := $(CURDIR)/lib$(if $(PYTHONPATH),:$(value PYTHONPATH))
+export PYTHONPATH
 override PYTHON := $(if $(value PYTHON),$(value PYTHON),python3)
 override VENV := $(if $(value VENV),$(value VENV),$(CURDIR)/.venv)
 RUN = "$$VENV/bin/python" -m
@@ -21,12 +23,12 @@ REPRO = $(RUN) dvc repro
 
 .PHONY: repro fan-out test test-slow bench lab cluster-demo ready
 repro: ready
-	@$(RUN) lib.params scale="$$SCALE" acdc="$$ACDC" clevr_seg="$$CLEVR_SEG" chest="$$CHEST" mmwhs="$$MMWHS" \
+	@$(RUN) whereabouts.pipeline.params scale="$$SCALE" acdc="$$ACDC" clevr_seg="$$CLEVR_SEG" chest="$$CHEST" mmwhs="$$MMWHS" \
 	  volumes="$$VOLUMES" pancreas="$$PANCREAS" ultrasound="$$ULTRASOUND"
 	@git rev-parse -q --verify HEAD:./dvc.yaml >/dev/null 2>&1 && ! git check-ignore -q --no-index dvc.yaml || $(RUN) dvc config --local core.no_scm true
 	@$(REPRO)
 
-fan-out: REPRO = $(RUN) lib.fan_out --jobs "$${JOBS:-0}" --on "$${ON:-here}"
+fan-out: REPRO = $(RUN) whereabouts.pipeline.fan_out --jobs "$${JOBS:-0}" --on "$${ON:-here}"
 fan-out: repro
 
 test: ready
@@ -47,7 +49,7 @@ cluster-demo: ready
 # no file's name is a target here: make would split one that has a space
 ready:
 	@[ "$$VENV/ready" -nt requirements.lock ] && [ "$$VENV/ready" -nt pyproject.toml ] || { \
-	  "$$PYTHON" lib/system.py && \
+	  "$$PYTHON" lib/whereabouts/pipeline/system.py && \
 	  "$$PYTHON" -m venv "$$VENV" && \
 	  $(RUN) pip install --quiet --disable-pip-version-check -r requirements.lock && \
 	  $(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \

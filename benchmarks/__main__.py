@@ -3,7 +3,7 @@
 import os
 
 from benchmarks import cluster, gates, inside, position, sdnet
-from lib import progress
+from whereabouts.pipeline import progress
 
 if __name__ == "__main__":
     os.environ[progress.CHANNEL] = os.devnull

@@ -11,15 +11,16 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import yaml
-
-from lib import fan_out, paths
-from lib.checkpoints import Checkpoint
-from lib.data.scan import Scan
-from lib.models.gates_arms import volume_network
-from lib.speed import seconds
-from lib.training import Schedule, build, run
-from lib.volume_training import Segmenting
 from tests import real_slurm
+
+from whereabouts import paths
+from whereabouts.data.scan import Scan
+from whereabouts.evaluation.timing import seconds
+from whereabouts.methods.networks.gates import volume_network
+from whereabouts.pipeline import fan_out
+from whereabouts.training.checkpoints import Checkpoint
+from whereabouts.training.loop import Schedule, build, run
+from whereabouts.training.scans import Segmenting
 
 SHAPE = (48, 36, 36)  # voxels
 STAGES, EACH = 8, 10  # seconds of one core's work
@@ -66,7 +67,7 @@ def launcher_seconds() -> float:
         nbformat.write(nbformat.v4.new_notebook(cells=cells), f"{folder}/in.ipynb")
         Path(folder, "cluster.yaml").write_text('"*": {cpus-per-task: 1}\n', encoding="utf-8")
         away = slurm.environment | {"WHEREABOUTS_RUN_ON": "slurm", "WHEREABOUTS_CLUSTER": f"{folder}/cluster.yaml"}
-        command = (sys.executable, "-m", "lib.run", f"{folder}/in.ipynb", f"{folder}/out.ipynb")
+        command = (sys.executable, "-m", "whereabouts.run", f"{folder}/in.ipynb", f"{folder}/out.ipynb")
         differences = [
             took(*command, cwd=paths.ROOT, env=away) - took(*command, cwd=paths.ROOT, env=dict(os.environ))
             for _ in range(5)

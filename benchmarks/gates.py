@@ -11,11 +11,11 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib.losses import dice_loss
-from lib.models.unet3d import AttentionUNet3D
-from lib.speed import seconds
-from lib.surface import surface_distance
-from lib.training import build
+from whereabouts.evaluation.timing import seconds
+from whereabouts.losses.segmentation import dice_loss
+from whereabouts.metrics.surface import surface_distance
+from whereabouts.models.unet3d import AttentionUNet3D
+from whereabouts.training.loop import build
 
 with warnings.catch_warnings():  # MONAI's imports use what its dependencies have deprecated
     warnings.simplefilter("ignore")

@@ -7,11 +7,12 @@ from multiprocessing import get_context
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lib.data.examples import Examples
-from lib.losses import inside_loss
-from lib.models.arms import clevr_network
-from lib.speed import seconds
-from lib.training import Schedule, build, fit
+from whereabouts.data.examples import Examples
+from whereabouts.evaluation.timing import seconds
+from whereabouts.losses.segmentation import inside_loss
+from whereabouts.methods.networks.inside import clevr_network
+from whereabouts.training.loop import Schedule, build
+from whereabouts.training.supervised import fit
 
 SIZE, BATCH, STEPS = 200, 8, 4
 

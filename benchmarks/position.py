@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from lib.degradations import KINDS, PAPER
-from lib.speed import seconds
-from lib.training import keep_freed_memory
+from whereabouts.evaluation.degradations import KINDS, PAPER
+from whereabouts.evaluation.timing import seconds
+from whereabouts.inference.device import keep_freed_memory
 
 IMAGES, SIZE, BATCH = 100, 256, 10
 

@@ -2,13 +2,15 @@
 
 import torch
 
-from lib.data.examples import Examples
-from lib.latent import traversal
-from lib.models.sdnet.discriminator import MaskDiscriminator
-from lib.models.sdnet.network import SDNet, sdnet_network
-from lib.semi_supervised import Readings, SemiSupervised
-from lib.speed import seconds
-from lib.training import Schedule, build, device
+from whereabouts.data.examples import Examples
+from whereabouts.evaluation.latent import traversal
+from whereabouts.evaluation.timing import seconds
+from whereabouts.inference.device import device
+from whereabouts.methods.networks.sdnet import sdnet_network
+from whereabouts.models.sdnet.discriminator import MaskDiscriminator
+from whereabouts.models.sdnet.network import SDNet
+from whereabouts.training.loop import Schedule, build
+from whereabouts.training.semi_supervised import Readings, SemiSupervised
 
 SIDE, CLASSES, BATCH, FILTERS = 96, 4, 4, 16
 DEMO = 48  # side of the demo's images; at the paper's 224 a CPU's memory sets the pace, and a batch gains nothing

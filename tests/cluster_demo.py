@@ -43,13 +43,13 @@ def main() -> None:
         venv = Path(folder, "venv")
         run(here, "make", "repro", "SCALE=smoke", f"VENV={venv}")
         python, path = str(venv / "bin" / "python"), f"{venv / 'bin'}:{os.environ['PATH']}"
-        run(there, python, "-m", "lib.params", "scale=smoke")
+        run(there, python, "-m", "whereabouts.pipeline.params", "scale=smoke")
         if slurm:
             print("through Slurm:", slurm.say("sinfo", "--noheader", "--format=%D node of %c cores").strip())
             resources = Path(folder, "cluster.yaml")
             resources.write_text('"*": {cpus-per-task: 1}\n', encoding="utf-8")
             environment = slurm.environment | {"PATH": path, "WHEREABOUTS_CLUSTER": str(resources)}
-            run(there, python, "-m", "lib.fan_out", "--on", "slurm", "--jobs", "4", **environment)
+            run(there, python, "-m", "whereabouts.pipeline.fan_out", "--on", "slurm", "--jobs", "4", **environment)
         else:
             print(f"no Slurm here ({missing()}): in place once more")
             run(there, python, "-m", "dvc", "repro", PATH=path)

@@ -8,7 +8,7 @@ import psutil
 import pytest
 import torch
 
-from lib.checkpoints import Checkpoint
+from whereabouts.training.checkpoints import Checkpoint
 
 if sys.__stderr__ is None:  # closed; pytest's fault handler wants one
     sys.__stderr__ = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

@@ -24,6 +24,7 @@ import pydicom
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from safetensors.numpy import load, save
+
 from sound import FORMATS
 
 Damage = Callable[[bytes], bytes]  # a file's content -> what is left of it

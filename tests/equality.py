@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.checkpoints import Checkpoint
-from lib.files import sha256
-from lib.training import Learner
+from whereabouts.files import sha256
+from whereabouts.training.checkpoints import Checkpoint
+from whereabouts.training.loop import Learner
 
 
 def hashes(root: Path) -> dict[str, str]:

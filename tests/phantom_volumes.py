@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from lib.errors import InputError
+from whereabouts.errors import InputError
 
 CODES = ["".join(code) for axes in itertools.permutations(("LR", "PA", "SI")) for code in itertools.product(*axes)]
 SHIFTS = list(itertools.product((-1, 0, 1), repeat=3))  # by a voxel or none along each axis

@@ -6,7 +6,7 @@ import sys
 
 import nbformat
 
-from lib.paths import ROOT
+from whereabouts.paths import ROOT
 
 
 def notebook(folder, *cells, parameters="n = 2\nname = 'a'\nrate = 0.5"):
@@ -19,6 +19,6 @@ def notebook(folder, *cells, parameters="n = 2\nname = 'a'\nrate = 0.5"):
 
 
 def execute(*arguments, **environment):
-    command = [sys.executable, "-m", "lib.run", *map(str, arguments)]
+    command = [sys.executable, "-m", "whereabouts.run", *map(str, arguments)]
     env = os.environ | environment
     return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120, env=env)

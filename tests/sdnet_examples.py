@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lib.data.examples import Examples
-from lib.sdnet_losses import Weights
+from whereabouts.data.examples import Examples
+from whereabouts.losses.sdnet import Weights
 
 WEIGHTS = Weights(kl=0.5, segmentation=7.0, adversarial=3.0, reconstruction=2.0, z_reconstruction=1.5)
 

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from lib import claims, notebooks, params, paths, weights
-from lib.data import (
+from whereabouts import paths
+from whereabouts.data import (
     acdc,
     chest,
     clevr_seg,
@@ -19,23 +19,25 @@ from lib.data import (
     jsrt,
     layouts,
     mmwhs,
-    orientation,
     pancreas_ct,
     prepared,
     radiographs,
     studies,
     ultrasound,
-    volumes,
 )
-from lib.data.manifest import Manifest
-from lib.files import write_json, write_text
-from lib.notebooks import nbformat
-from lib.phantoms import acdc as acdc_phantom
-from lib.phantoms import cine as cine_phantom
-from lib.phantoms import decathlon as decathlon_phantom
-from lib.phantoms import jsrt as jsrt_phantom
-from lib.phantoms import mmwhs as mmwhs_phantom
-from lib.phantoms import pancreas_ct as pancreas_phantom
+from whereabouts.data.manifest import Manifest
+from whereabouts.files import write_json, write_text
+from whereabouts.formats import orientation, volumes
+from whereabouts.phantoms import acdc as acdc_phantom
+from whereabouts.phantoms import cine as cine_phantom
+from whereabouts.phantoms import decathlon as decathlon_phantom
+from whereabouts.phantoms import jsrt as jsrt_phantom
+from whereabouts.phantoms import mmwhs as mmwhs_phantom
+from whereabouts.phantoms import pancreas_ct as pancreas_phantom
+from whereabouts.pipeline import notebooks, params
+from whereabouts.pipeline.notebooks import nbformat
+from whereabouts.reporting import claims
+from whereabouts.training import weights
 
 PATIENT = "training/patient001"
 TASK = "Task99_Abdomen"
@@ -115,7 +117,7 @@ def _read_studies(root: Path) -> list:
 
 
 def _reads_layout(layout: str, structures: list[str]) -> Callable[[Path], list]:
-    """As `lib.predict` reads what it is given; the phase is left out, since no Info.cfg need be there."""
+    """As `whereabouts.predict` reads what it is given; the phase is left out, since no Info.cfg need be there."""
 
     def read(root: Path) -> list:
         loaded = [layouts.load(one, layout, structures) for one in layouts.find(root, layout)]

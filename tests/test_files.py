@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lib import files, paths
-from lib.data.manifest import Manifest
-from lib.errors import InputError
-from lib.files import sha256
+from whereabouts import files, paths
+from whereabouts.data.manifest import Manifest
+from whereabouts.errors import InputError
+from whereabouts.files import sha256
 
 # ------------------------------------------------------------------------------------------------------------- writing
 
@@ -236,7 +236,7 @@ def test_files_that_cannot_be_read_are_all_named(root, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return sha256(path)
 
-    monkeypatch.setattr("lib.data.manifest.sha256", refuse)
+    monkeypatch.setattr("whereabouts.data.manifest.sha256", refuse)
     with pytest.raises(InputError) as caught:
         index(root)
     said = "cannot be read (Permission denied); mend that, or remove it"

@@ -10,18 +10,21 @@ import pytest
 import torch
 from scipy import ndimage
 
-from lib import files, paths, plotting, prediction, weights
-from lib import predict as predict_module
-from lib.data import layouts, mmwhs, studies, volumes
-from lib.data.manifest import Manifest
-from lib.errors import InputError
-from lib.models.arms import acdc_network
-from lib.models.gates_arms import volume_network
-from lib.models.position_arms import position_network
-from lib.models.sdnet.network import sdnet_network
-from lib.predict import main, predict
-from lib.prediction import Predictor, on_grid
-from lib.training import build
+from whereabouts import files, paths
+from whereabouts import predict as predict_module
+from whereabouts.data import in_plane, layouts, mmwhs, studies
+from whereabouts.data.manifest import Manifest
+from whereabouts.errors import InputError
+from whereabouts.evaluation import prediction
+from whereabouts.evaluation.prediction import Predictor, on_grid
+from whereabouts.methods.networks.gates import volume_network
+from whereabouts.methods.networks.inside import acdc_network
+from whereabouts.methods.networks.position import position_network
+from whereabouts.methods.networks.sdnet import sdnet_network
+from whereabouts.predict import main, predict
+from whereabouts.reporting import plotting
+from whereabouts.training import weights
+from whereabouts.training.loop import build
 
 pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
@@ -190,11 +193,11 @@ def test_what_is_seen_is_brought_back_to_where_it_was(change, shape, tmp_path):
 @pytest.mark.parametrize("side", [6, 8, 13])
 def test_cutting_and_filling_is_undone(shape, side):
     labels = np.random.default_rng(0).integers(0, 3, (*shape, 2))
-    cut = volumes.centre_crop_or_pad(labels, side, fill=0)
+    cut = in_plane.centre_crop_or_pad(labels, side, fill=0)
     logits = 9.0 * torch.nn.functional.one_hot(torch.from_numpy(cut).long(), 3).permute(2, 3, 0, 1)
     back = on_grid(logits, shape, shape)
     assert back.shape == (*shape, 2)
-    assert np.array_equal(volumes.centre_crop_or_pad(back, side, fill=0), cut)
+    assert np.array_equal(in_plane.centre_crop_or_pad(back, side, fill=0), cut)
     assert np.count_nonzero(back) == np.count_nonzero(cut)  # what was cut off is background
 
 
@@ -420,7 +423,7 @@ def test_a_former_result_gives_way_where_that_is_asked_for(hearts, tmp_path, mon
 
 def test_files_are_looked_for_not_hashed(hearts, tmp_path, monkeypatch):
     network, facts, how = NETWORKS["baseline"]
-    monkeypatch.setattr("lib.data.manifest.sha256", None)
+    monkeypatch.setattr("whereabouts.data.manifest.sha256", None)
     predict(trained(tmp_path, network, facts, acdc_input(), **how), hearts, tmp_path / "out")
 
 
@@ -474,7 +477,7 @@ def test_weights_of_other_networks(hearts, tmp_path, capsys):
 
 
 def test_weights_are_not_believed(hearts, tmp_path, capsys):
-    """What `lib.schema` says of them, a line each, before anything is done with the volumes."""
+    """What `whereabouts.evaluation.schema` says of them, a line each, before anything is done with the volumes."""
     network, facts, how = NETWORKS["baseline"]
     path = trained(tmp_path, network, facts, acdc_input(side=0, spacing=0, percentiles=[-5, 500]), ("a",), **how)
     code, lines = run(capsys, path, hearts, tmp_path / "out")
@@ -598,7 +601,7 @@ def test_a_spacing_that_would_make_a_grid_without_end(spacing, layout, tmp_path,
 def test_help_shows_an_example(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert "example:\n  python -m lib.predict --weights build/" in capsys.readouterr().out
+    assert "example:\n  python -m whereabouts.predict --weights build/" in capsys.readouterr().out
 
 
 def test_structures_that_no_chapter_has_get_colours_of_their_own():

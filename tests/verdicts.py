@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from lib import claims
+from whereabouts.reporting import claims
 
 
 def verdicts(content: dict, found: dict[str, pd.DataFrame]) -> dict[str, str]:
     """id -> verdict, of every claim of a file; no two have the same id.
 
     Args:
-        content: from `lib.claims.read`.
+        content: from `whereabouts.reporting.claims.read`.
         found: tables by name.
     """
     table = claims.verdicts(content, found, dict.fromkeys(found, "made by hand"))

@@ -1,1 +1,0 @@
-"""Whereabouts: how should a segmentation network be told *where*?"""

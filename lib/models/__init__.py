@@ -1,8 +1,0 @@
-"""The networks of the four papers. `python -m lib.models` prints each with its number of parameters."""
-
-from torch import nn
-
-
-def parameters(model: nn.Module) -> int:
-    """How many numbers training may change."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -1,0 +1,111 @@
+"""The tables of the INSIDE paper, from the scores that the evaluation notebooks write."""
+
+import pandas as pd
+
+from whereabouts.methods.inside import ARMS, METHOD_NAMES, parts
+from whereabouts.metrics.statistics import bonferroni, mean_sd, paired_wilcoxon, per_seed, printed, stars
+from whereabouts.reporting.tables import bold
+
+FACTORS = ("quadrant", "colour", "shape", "size")
+BASELINES = ("baseline", "film", "guiding_block")
+NOTE_TABLE1 = (
+    "∗∗ p <= 0.01: Wilcoxon signed-rank test of INSIDE (Multiple Attentions) against the best of Baseline, FiLM and "
+    "Guiding Block, over test images, Dice averaged over seeds. Empty cells: not run at this scale."
+)
+NOTE_TABLE2 = (
+    "Dice over the three structures of whole volumes, on the prepared grid. ∗ p <= 0.1, ∗∗ p <= 0.01: Wilcoxon "
+    "signed-rank test of INSIDE against the best other method, over test volumes, Dice averaged over seeds; Bonferroni "
+    "(m = 2) where that is the Baseline, which serves both columns. Empty cells: not run at this scale."
+)
+
+
+def per_unit(scores: pd.DataFrame, unit: str) -> pd.Series:
+    """Dice of each test image or volume, averaged over seeds."""
+    return scores.groupby(unit).dice.mean()
+
+
+def table1(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
+    """Seven methods by four factors, ours beside the paper's.
+
+    Args:
+        scores: columns factor, method, seed, image, dice.
+        paper: method -> factor -> (mean, sd).
+
+    Returns:
+        Text cells; best mean of a column in bold, stars at INSIDE.
+    """
+    rows = {method: {"Method": METHOD_NAMES[method]} for method in METHOD_NAMES}
+    for factor in FACTORS:
+        of = {method: part for method, part in scores[scores.factor == factor].groupby("method")}
+        best = max(of, key=lambda method: per_seed(of[method]).mean(), default=None)
+        mark = ""
+        if "inside" in of and (rivals := [method for method in BASELINES if method in of]):
+            rival = max(rivals, key=lambda method: per_seed(of[method]).mean())
+            difference = per_unit(of["inside"], "image") - per_unit(of[rival], "image")
+            mark = stars(paired_wilcoxon(difference, 0)) if difference.mean() > 0 else ""
+        for method, row in rows.items():
+            cell = mean_sd(per_seed(of[method])) if method in of else ""
+            cell = bold(cell) if method == best else cell
+            row[f"{factor.capitalize()}, ours"] = cell + (f" {mark}" if mark and method == "inside" else "")
+            row[f"{factor.capitalize()}, paper"] = printed(*paper[method][factor])
+    return pd.DataFrame(rows.values())
+
+
+def table2(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
+    """Four methods by the share of training patients and the facts given, ours beside the paper's.
+
+    Args:
+        scores: columns arm, percent, fold, seed, volume, dice (mean over structures).
+        paper: arm -> percent -> (mean, sd).
+    """
+    scores = scores.assign(seed=list(zip(scores.fold, scores.seed, strict=True)))  # a run is a fold and a seed
+    rows = {
+        method: {"Method": METHOD_NAMES[method].split(" (")[0]}
+        for method in ("baseline", "film", "guiding_block", "inside")
+    }
+    for percent in (100, 25, 6):
+        for facts in ("position", "phase"):
+            of = {
+                parts(arm)[0]: part
+                for arm, part in scores[scores.percent == percent].groupby("arm")
+                if parts(arm)[1] in ("none", facts)
+            }
+            best = max(of, key=lambda method: per_seed(of[method]).mean(), default=None)
+            mark = ""
+            if best == "inside" and len(of) > 1:
+                rival = max(of.keys() - {"inside"}, key=lambda method: per_seed(of[method]).mean())
+                p = paired_wilcoxon(*(per_unit(of[m], "volume") for m in ("inside", rival)))
+                mark = stars(bonferroni(p, 2) if rival == "baseline" else p, one=0.1)
+            for method, row in rows.items():
+                cell = mean_sd(per_seed(of[method])) if method in of else ""
+                cell = bold(cell) if method == best else cell
+                row[f"{percent}% {facts}, ours"] = cell + (f" {mark}" if mark and method == "inside" else "")
+                arm = next(a for a in ARMS if parts(a) in ((method, "none"), (method, facts)))
+                row[f"{percent}% {facts}, paper"] = printed(*paper[arm][percent])
+    return pd.DataFrame(rows.values())
+
+
+def _columns(scores: pd.DataFrame, column: pd.Series, unit: str) -> pd.DataFrame:
+    """Dice x 100 indexed by (seed, unit), one column a method."""
+    scores = scores.assign(dice=100 * scores.dice, column=column)
+    return scores.pivot(index=["seed", unit], columns="column", values="dice")
+
+
+def claim_tables(
+    clevr: pd.DataFrame, clevr_spread: pd.DataFrame, acdc: pd.DataFrame, acdc_spread: pd.DataFrame
+) -> dict:
+    """What `claims/inside.yaml` speaks of, each table indexed by (seed, unit): see the comments there.
+
+    Args:
+        clevr, acdc: scores, as for `table1` and `table2`.
+        clevr_spread: columns factor, seed, spread, one row a value of the factor.
+        acdc_spread: columns percent, fold, seed, channel, apex, base.
+    """
+    mean_spread = 100 * clevr_spread.pivot_table(index="seed", columns="factor", values="spread")
+    unit = acdc_spread[["percent", "fold", "channel"]].astype(str).agg("-".join, axis=1)
+    return {
+        "clevr_seg": _columns(clevr, clevr.method + "_" + clevr.factor, "image"),
+        "clevr_attention": mean_spread.add_prefix("spread_").assign(unit=0).set_index("unit", append=True),
+        "acdc": _columns(acdc, acdc.arm.str.replace("-", "_") + "_" + acdc.percent.astype(str), "volume"),
+        "acdc_attention": (100 * acdc_spread[["apex", "base"]]).set_index([acdc_spread.seed, unit]),
+    }

@@ -1,0 +1,1 @@
+"""File formats as other people write them: read within limits, cross-checked, every fault named."""

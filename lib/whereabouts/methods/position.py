@@ -1,0 +1,59 @@
+"""The networks of the positional-encoding paper: their names in files and in print."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PositionArm:
+    """One network of the positional-encoding paper.
+
+    Args:
+        network: "unet" (its Table 3) or "cnn" (Table 4).
+        scale: lambda; 0 is without positional encoding.
+        padding: of every 3x3 convolution, "zeros" or "reflect".
+        images: how many training images it is shown; 0 is all.
+    """
+
+    network: str
+    scale: int
+    padding: str = "zeros"
+    images: int = 0
+
+
+POSITION_ARMS = {
+    "unet-0": PositionArm("unet", 0),
+    "unet-1": PositionArm("unet", 1),
+    "unet-10": PositionArm("unet", 10),
+    "unet-256": PositionArm("unet", 256),
+    "cnn-0": PositionArm("cnn", 0),
+    "cnn-256": PositionArm("cnn", 256),
+    "reflect-0": PositionArm("unet", 0, padding="reflect"),
+    "reflect-256": PositionArm("unet", 256, padding="reflect"),
+    "unet-0-10": PositionArm("unet", 0, images=10),
+    "unet-256-10": PositionArm("unet", 256, images=10),
+    "unet-0-5": PositionArm("unet", 0, images=5),
+    "unet-256-5": PositionArm("unet", 256, images=5),
+}
+
+
+POSITION_NAMES = {
+    "unet-0": "U-Net, without PE",
+    "unet-1": "U-Net, PE λ = 1",
+    "unet-10": "U-Net, PE λ = 10",
+    "unet-256": "U-Net, PE λ = 256",
+    "cnn-0": "four-layer CNN, without PE",
+    "cnn-256": "four-layer CNN, PE λ = 256",
+    "reflect-0": "reflection padding, without PE",
+    "reflect-256": "reflection padding, PE λ = 256",
+    "unet-0-10": "U-Net, 10 images, without PE",
+    "unet-256-10": "U-Net, 10 images, PE λ = 256",
+    "unet-0-5": "U-Net, 5 images, without PE",
+    "unet-256-5": "U-Net, 5 images, PE λ = 256",
+}
+
+
+# Few training images are tried on the radiographs only (its Table 2).
+POSITION_ARMS_ON = {
+    "chest": list(POSITION_ARMS),
+    "acdc": [name for name, arm in POSITION_ARMS.items() if not arm.images],
+}

@@ -1,0 +1,1 @@
+"""How well a segmentation agrees with the labels, and the statistics of such numbers."""

@@ -1,0 +1,145 @@
+"""Notebooks in a normal form, so that only their content counts, and their parameters.
+
+`python -m whereabouts.pipeline.notebooks` writes the normal form of every notebook below `notebooks/` to
+`build/notebooks/`, which is
+what the pipeline runs: opening a notebook and running it by hand makes no result stale. With it goes the sha256 of
+every module that the notebook uses: a stage is stale where, and only where, code of its own was changed.
+"""
+
+import ast
+import os
+import sys
+from pathlib import Path
+
+for name in ("NBFORMAT_VALIDATOR", "TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR"):  # nobody's settings count
+    os.environ.pop(name, None)
+# nbformat's schema checker would build a grammar of internationalised addresses, for a second; notebooks have none
+sys.modules.setdefault("rfc3987_syntax", None)
+import nbformat  # noqa: E402
+
+from whereabouts import files, paths  # noqa: E402
+from whereabouts.errors import InputError, raise_all  # noqa: E402
+from whereabouts.pipeline import imports, streams  # noqa: E402
+
+RUNNER = (  # what makes an executed notebook, whatever is in it
+    "lib/whereabouts/pipeline/execution.py",
+    "lib/whereabouts/pipeline/kernel.py",
+    "lib/whereabouts/pipeline/kernel_process.py",
+    "lib/whereabouts/pipeline/notebooks.py",
+    "lib/whereabouts/pipeline/surroundings.py",
+)
+METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+
+
+def normalise(notebook: nbformat.NotebookNode, outputs: bool = False) -> nbformat.NotebookNode:
+    """A copy without times, machine, random ids, empty cells and, unless asked for, outputs."""
+    cells = []
+    for cell in notebook.cells:
+        if not cell.source.strip():
+            continue
+        clean = {"cell_type": cell.cell_type, "id": f"cell-{len(cells):02d}", "source": cell.source, "metadata": {}}
+        if tags := cell.metadata.get("tags"):
+            clean["metadata"]["tags"] = list(tags)
+        if cell.cell_type == "code":
+            clean["execution_count"] = cell.execution_count if outputs else None
+            clean["outputs"] = _joined(cell.outputs) if outputs else []
+        cells.append(clean)
+    return nbformat.from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
+
+
+def _joined(outputs: list[dict]) -> list[dict]:
+    """Outputs without metadata; what a cell prints is one output, in however many pieces the kernel sent it."""
+    joined: list[dict] = []
+    printed: dict[str, dict] = {}  # "stdout", "stderr"
+    for output in outputs:
+        output = {key: {} if key == "metadata" else value for key, value in output.items()}
+        if output["output_type"] == "stream" and output["name"] in printed:
+            printed[output["name"]]["text"] += output["text"]
+            continue
+        if output["output_type"] == "stream":
+            printed[output["name"]] = output
+        joined.append(output)
+    return joined
+
+
+def listed(folder: Path) -> list[Path]:
+    """Every notebook below `folder`, sorted, without what editors keep in hidden folders, as in .ipynb_checkpoints."""
+    found = sorted(folder.rglob("*.ipynb"))
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """The notebook at `path`; InputError if there is none or it cannot be read."""
+    name, found = paths.shown(path), {}
+    if not path.exists():
+        raise InputError(f"{name}: no such notebook; see notebooks/")
+    if not path.is_file():
+        raise InputError(f"{name}: {'a folder' if path.is_dir() else 'no file'}, not a notebook; see notebooks/")
+    try:
+        notebook = nbformat.reads(path.read_text(encoding="utf-8-sig"), 4, capture_validation_error=found)
+        if found:
+            raise found["ValidationError"]
+    except Exception as error:  # of nbformat: of many kinds, some of which say it in many lines
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{name}: not a readable notebook ({why}); mend it or restore it from git") from None
+    return notebook
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    files.write_text(path, nbformat.writes(notebook) + "\n")
+
+
+def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
+    """The names and default values in the cell tagged "parameters".
+
+    Raises:
+        InputError: there is not exactly one such cell, or it holds anything but `name = literal` lines.
+    """
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise InputError(f"{name}: {len(cells)} cells are tagged 'parameters'; tag exactly one")
+    try:
+        lines, defaults = ast.parse(cells[0].source).body, {}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # of a null byte; where it is nested too deep
+        raise InputError(f"{name}: parameters cell is not Python; write `name = literal` in each line") from None
+    for line in lines:
+        try:
+            defaults[line.targets[0].id] = ast.literal_eval(line.value)
+        except (AttributeError, ValueError, TypeError, RecursionError, MemoryError):  # TypeError: {[]: 1}
+            raise InputError(f"{name}: parameters cell, line {line.lineno}: write `name = literal`") from None
+    return defaults
+
+
+def strip_all(root: Path = paths.ROOT) -> None:
+    """Write every notebook below `build/notebooks/`: normalised, without outputs, with the sha256 of its code.
+
+    Raises:
+        InputError: for each that cannot be read or is not Python; the others are written all the same.
+    """
+    source, problems = root / "notebooks", []
+    for path in listed(source):
+        try:
+            notebook = normalise(read(path))
+            notebook.metadata["code"] = {file: files.sha256(paths.at(file)) for file in _used(notebook, path)}
+            write(notebook, root / "build/notebooks" / path.relative_to(source))
+        except InputError as error:
+            problems += error.problems
+    raise_all(problems)
+
+
+def _used(notebook: nbformat.NotebookNode, path: Path) -> list[str]:
+    """The files of `lib` on which what a notebook leaves depends."""
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    try:
+        return sorted({*imports.modules(code), *RUNNER})
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        said = f"{paths.shown(path)}: its code is not Python ({error})"
+        raise InputError(f"{said}; the pipeline reads all of notebooks/: mend it or move it elsewhere") from None
+
+
+if __name__ == "__main__":
+    streams.outlast()
+    try:
+        strip_all()
+    except InputError as error:
+        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))

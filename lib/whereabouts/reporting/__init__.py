@@ -1,0 +1,1 @@
+"""Tables, figures and verdicts, each with where it came from on its face."""

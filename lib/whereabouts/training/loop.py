@@ -1,0 +1,185 @@
+"""The one training loop of the compendium, and prediction.
+
+Nothing in it depends on global state: weights come from `seed`, batch t from (seed, t), so a run that was killed and
+started again ends in the same bits on the CPU as one that was not.
+"""
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from whereabouts.inference.device import device, keep_freed_memory
+from whereabouts.pipeline import interruption, progress
+from whereabouts.pipeline.interruption import Interrupted
+from whereabouts.training.checkpoints import Checkpoint
+
+R, T = TypeVar("R"), TypeVar("T")
+
+
+_one_ended = threading.Event()  # of `side_by_side`, by an error or by Jupyter's Interrupt: the others go on no longer
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Args:
+        steps: optimiser steps at most. In steps, not epochs, so that small training sets train as long as large ones.
+        batch: images a step.
+        learning_rate: of Adam, with beta 0.9 and 0.999.
+        validate_every: steps between two validations; weights are kept where the validation score was best.
+        patience: validations without a better score after which training stops.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    validate_every: int
+    patience: int
+
+
+def build(network: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A network whose initial weights depend on `seed` alone, channels last, on the device."""
+    keep_freed_memory()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = network()
+    volumes = any(parameter.ndim == 5 for parameter in model.parameters())  # the weights of 3D convolutions
+    return model.to(device=device(), memory_format=torch.channels_last_3d if volumes else torch.channels_last)
+
+
+def batch_indices(seed: int | tuple, step: int, n: int, batch: int) -> np.ndarray:
+    """Which of n examples make up batch `step`: an endless row of shuffles, cut every `batch`. (batch,), int64."""
+    positions = np.arange(step * batch, (step + 1) * batch)
+    return np.array([_shuffle(seed, position // n, n)[position % n] for position in positions])
+
+
+@lru_cache(maxsize=64)
+def _shuffle(seed: int | tuple, epoch: int, n: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(n)
+
+
+class Learner:
+    """What `run` trains: something that takes steps, can be scored, and can be put away and taken up again."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    measure = "dice"  # what `score` returns, as a column is called
+
+    def step(self, number: int) -> Tensor:
+        """Training step `number`, from 0: update the weights; returns the loss, detached."""
+        raise NotImplementedError
+
+    def score(self) -> float:
+        """How good the weights are on the validation set, in [0, 1]."""
+        raise NotImplementedError
+
+    def weights(self) -> dict:
+        """What is kept where the score is best, by reference."""
+        return self.model.state_dict()
+
+    def keep(self, weights: dict) -> None:
+        """Take up `weights`, as once returned by `weights`."""
+        self.model.load_state_dict(weights)
+
+    def state(self) -> dict:
+        """All that the next step depends on."""
+        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def resume(self, state: dict) -> None:
+        """Go on from `state`."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def run(
+    learner: Learner,
+    schedule: Schedule,
+    checkpoint: Checkpoint | None = None,
+    checkpoint_share: float = 0.03,
+    title: str = "",
+) -> pd.DataFrame:
+    """Train until the schedule ends or patience does, and leave the weights that scored best; see `fit`."""
+    rows: list[dict] = []
+    best = {"score": -1.0, "age": 0, "weights": None}
+    step, losses, saved, cost = 0, [], time.monotonic(), 0.0
+    if checkpoint and (state := checkpoint.load()):
+        learner.resume(state["learner"])
+        rows, best, step = state["rows"], state["best"], state["step"]
+        losses = [torch.tensor(loss, device=device()) for loss in state["losses"]]
+
+    def put_away() -> None:
+        values = [loss.item() for loss in losses]
+        state = {"learner": learner.state(), "rows": rows, "best": best, "step": step, "losses": values}
+        checkpoint.save(state)
+
+    with progress.bar(total=schedule.steps, initial=step, desc=title, unit="step") as bar:
+        while step < schedule.steps and best["age"] < schedule.patience:
+            if checkpoint and (interruption.asked() or _one_ended.is_set()):
+                put_away()
+                raise Interrupted(f"after {step} of {schedule.steps} steps")
+            losses.append(learner.step(step))
+            step += 1
+            bar.update()
+            if step % schedule.validate_every and step < schedule.steps:
+                continue
+
+            mean_loss = torch.stack(losses).mean().item()
+            if not math.isfinite(mean_loss):
+                raise FloatingPointError(f"{title}: the loss is {mean_loss} before step {step}")
+            score = learner.score()
+            rows.append({"step": step, "loss": mean_loss, learner.measure: score})
+            losses = []
+            if score > best["score"]:
+                best = {"score": score, "age": 0, "weights": deepcopy(learner.weights())}
+            else:
+                best["age"] += 1
+            shown = {"loss": mean_loss, learner.measure: score, "best": best["score"]}
+            bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
+            finished = step == schedule.steps or best["age"] == schedule.patience
+            if checkpoint and (finished or (time.monotonic() - saved) * checkpoint_share > cost):
+                start = time.monotonic()
+                put_away()
+                saved = time.monotonic()
+                cost = saved - start
+
+    learner.keep(best["weights"])
+    return pd.DataFrame(rows)
+
+
+def side_by_side(train: Callable[[R], T], runs: list[R]) -> dict[R, T]:
+    """run -> train(run) for independent trainings: on the CPU one a core at a time, on an accelerator in turn.
+
+    Small networks gain little from a second core and a second network gains all of it. Each training runs on one
+    thread, so that its result does not depend on how many cores there are. Networks are built before (`build` seeds the
+    global generator); `fit` shares nothing. Where one fails, or the caller is interrupted, the others are put away.
+    """
+    if device().type != "cpu":
+        return {run: train(run) for run in runs}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            try:
+                return dict(zip(runs, pool.map(train, runs), strict=True))
+            except BaseException:
+                _one_ended.set()
+                raise
+    finally:
+        _one_ended.clear()
+
+
+def configuration(schedule: Schedule, **facts) -> dict:
+    """What a run depends on beside the code, for `Checkpoints.of`."""
+    return {"schedule": asdict(schedule), **facts}

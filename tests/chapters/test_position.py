@@ -1,0 +1,115 @@
+"""Tables, curves and verdicts of the positional-encoding chapter, from scores made by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from verdicts import verdicts
+from whereabouts.chapters import position
+from whereabouts.evaluation.degradations import KINDS
+from whereabouts.methods.position import POSITION_ARMS_ON, POSITION_NAMES
+from whereabouts.models.averaged_mask import averaged_mask
+from whereabouts.paths import ROOT
+from whereabouts.reporting import claims
+
+CONTENT = claims.read(ROOT / "claims" / "position.yaml")
+VOLUMES = 12
+LABELS = {"chest": "Films (real, 0123, CC BY 4.0)", "acdc": "ACDC (synthetic, 4567)"}
+
+
+def rows(arm, kind, level, dice, seed=0):
+    """Scores of one training."""
+    facts = {"arm": arm, "seed": seed, "kind": kind, "level": level}
+    return [facts | {"volume": f"v{i:02d}", "dice": value} for i, value in enumerate(dice)]
+
+
+def both(arm, kind, level, mean):
+    """Of seeds that lie .01 to either side of `mean`, with a spread over volumes that is the same for all."""
+    spread = np.linspace(-0.02, 0.02, VOLUMES)
+    return [row for s in (1, 2) for row in rows(arm, kind, level, mean + (s - 1.5) / 50 + spread, s)]
+
+
+def scores(means):
+    """arm -> clean Dice; each degraded level costs .1 without PE and .05 with it, each shift .02 and .04."""
+    found = []
+    for arm, mean in means.items():
+        told = arm.split("-")[1] != "0"
+        found += both(arm, "clean", 0.0, mean)
+        for kind, degradation in KINDS.items():
+            for step, level in enumerate(degradation.levels, 1):
+                found += both(arm, kind, level, mean - step * (0.05 if told else 0.1))
+        for part in (-0.25, 0.25):
+            found += both(arm, "shift", part, mean - (0.04 if told else 0.02))
+    return pd.DataFrame(found + rows("averaged_mask", "clean", 0.0, 0.75 + np.arange(VOLUMES) / 100))
+
+
+def test_the_averaged_mask_is_the_most_frequent_label_of_each_pixel():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, (9, 5, 7))
+    expected = [[np.bincount(labels[:, i, j], minlength=4).argmax() for j in range(7)] for i in range(5)]
+    found = averaged_mask(labels)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == np.uint8
+
+
+def test_table1_has_ours_beside_the_papers_and_never_prefers_the_mask():
+    chest = scores({"unet-0": 0.6, "unet-256": 0.5})
+    table = position.table1({"chest": chest, "acdc": chest}, CONTENT["tables"]["table1"], LABELS).set_index("Model")
+    assert (
+        table.loc["Averaged mask", "Films (real), ours"] == "80.5"
+        and table.loc["Averaged mask", "JSRT, paper"] == "81.24"
+    )
+    assert table.loc[POSITION_NAMES["unet-0"], "Films (real), ours"] == "⟦60.0 ± 1.4⟧"  # sd of 59 and 61
+    assert table.loc[POSITION_NAMES["unet-256"], "ACDC, paper"] == "83.47 ± 1.61"
+    assert table.loc[POSITION_NAMES["unet-10"], "Films (real), ours"] == ""
+
+
+def test_table2_counts_the_training_images_that_there_are():
+    few = scores({"unet-0": 0.9, "unet-256": 0.9, "unet-0-10": 0.7, "unet-256-10": 0.8})
+    table = position.table2(few, CONTENT["tables"]["table2"], training_images=45).set_index("Training data")
+    assert list(table.index) == ["45 images (156 in the paper)", "10 images", "5 images"]
+    assert table.loc["10 images", "W/ PE, ours"] == "⟦80.0 ± 1.4⟧"
+    assert table.loc["5 images", "W/ PE, ours"] == "" and table.loc["5 images", "W/ PE, paper"] == "87.74 ± 0.55"
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_curves_start_clean_and_follow_the_severity(kind):
+    found = position.curves(scores({"unet-0": 0.9, "unet-256": 0.9}), kind).set_index(["arm", "step"])
+    for step in range(6):
+        assert found.loc[("unet-0", step), "mean"] == pytest.approx(90 - 10 * step)
+        assert found.loc[("unet-256", step), "sd"] == pytest.approx(np.std([1, -1], ddof=1))
+    assert (found.loc["averaged_mask"].sd == 0).all()
+
+
+def test_curves_of_shifts_have_the_shift_as_their_step():
+    found = position.curves(scores({"unet-0": 0.9}), "shift")
+    found = found[found.arm == "unet-0"].set_index("step")["mean"]
+    assert found.to_dict() == pytest.approx({-0.25: 88, 0: 90, 0.25: 88})
+
+
+def test_claim_table_has_means_over_levels_the_strongest_level_and_the_mask_for_every_seed():
+    table = position.claim_table(scores({"unet-0": 0.9, "unet-256": 0.9}))
+    assert sorted(table.index.get_level_values(0).unique()) == [1, 2] and len(table) == 2 * VOLUMES
+    of = table.groupby(level=0).mean().mean()
+    assert of.unet_0_gaussian_noise == pytest.approx(60) and of.unet_0_gaussian_noise_5 == pytest.approx(40)
+    assert of.unet_256_shot_noise == pytest.approx(75) and of.unet_0_shift == pytest.approx(88)
+    assert table.loc[1, "averaged_mask_clean"].tolist() == pytest.approx([75 + i for i in range(VOLUMES)])
+
+
+def test_verdicts_follow_from_the_scores_and_every_claim_speaks_of_what_a_full_run_has():
+    means = {arm: 0.95 - 0.01 * number for number, arm in enumerate(POSITION_ARMS_ON["chest"])}
+    full = position.claim_table(scores(means | {"cnn-0": 0.5}))
+    inside = position.claim_table(scores({"baseline-0": 0.8, "inside-1": 0.8}))
+    inside.columns = inside.columns.str.replace(r"_[01]_", "_", regex=True)
+    tables = {"chest": full, "acdc": full, "inside": inside}
+    verdict = verdicts(CONTENT, tables)
+    assert not any("not testable" in text for text in verdict.values())
+    assert verdict["pe-mitigates-noise-chest"] == verdict["worse-under-shift-acdc"] == "⟦holds⟧"
+    assert verdict["small-cnn-needs-pe-chest"] == verdict["steering-survives-degradation"] == "⟦holds⟧"
+    assert verdict["helps-with-10-images"] == "⟦fails⟧"  # each arm is made worse than the one before
+
+
+def test_what_a_scale_does_not_run_is_not_testable():
+    table = position.claim_table(scores({"unet-0": 0.9}))
+    found = verdicts(CONTENT, dict.fromkeys(("chest", "acdc", "inside"), table))
+    assert sum(text.startswith("⟦not testable here⟧ (this run has no ") for text in found.values()) > 20
