@@ -8,9 +8,12 @@
 # make cluster-demo      the smoke pipeline here and through a real Slurm on this host: the same sha256
 # PYTHON=python3 makes the environment VENV=.venv, if it is not there yet.
 
-SWITCHES = SCALE ACDC CLEVR_SEG CHEST MMWHS VOLUMES PANCREAS ULTRASOUND JOBS ON PYTHON VENV
+CHOICE = SCALE ACDC CLEVR_SEG CHEST MMWHS VOLUMES PANCREAS ULTRASOUND
+SWITCHES = $(CHOICE) JOBS ON PYTHON VENV
 SAID := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 $(if $(filter-out $(SWITCHES),$(SAID)),$(error $(filter-out $(SWITCHES),$(SAID)): no such switch; known: $(SWITCHES)))
+LEFT := $(strip $(foreach name,$(CHOICE),$(if $(and $(filter environment,$(origin $(name))),$(value $(name))),$(name))))
+$(if $(LEFT),$(error $(LEFT): in the environment, where it would outlast this choice; unset it, and write it after `make`))
 # recipes find them in their environment, as they were given: neither make nor a shell reads them as a program
 $(foreach name,$(SWITCHES),$(eval override $(name) := $$(value $(name))))
 export $(SWITCHES)
@@ -22,29 +25,31 @@ RUN = "$$VENV/bin/python" -m
 REPRO = $(RUN) dvc repro
 
 .PHONY: repro fan-out test test-slow bench lab cluster-demo ready
+# `exec`, here and below: make, told to end, tells its child, which is then no shell
+repro: export SHELL = /bin/sh
 repro: ready
 	@$(RUN) whereabouts.pipeline.params scale="$$SCALE" acdc="$$ACDC" clevr_seg="$$CLEVR_SEG" chest="$$CHEST" mmwhs="$$MMWHS" \
 	  volumes="$$VOLUMES" pancreas="$$PANCREAS" ultrasound="$$ULTRASOUND"
 	@git rev-parse -q --verify HEAD:./dvc.yaml >/dev/null 2>&1 && ! git check-ignore -q --no-index dvc.yaml || $(RUN) dvc config --local core.no_scm true
-	@$(REPRO)
+	@exec $(REPRO)
 
 fan-out: REPRO = $(RUN) whereabouts.pipeline.fan_out --jobs "$${JOBS:-0}" --on "$${ON:-here}"
 fan-out: repro
 
 test: ready
-	@OMP_NUM_THREADS=1 $(RUN) pytest -m "not slow" -n logical --maxprocesses 8 --dist loadfile
+	@exec env OMP_NUM_THREADS=1 $(RUN) pytest -m "not slow" -n logical --maxprocesses 8 --dist loadfile
 
 test-slow: ready
-	@$(RUN) pytest -m slow
+	@exec $(RUN) pytest -m slow
 
 bench: ready
-	@$(RUN) benchmarks
+	@exec $(RUN) benchmarks
 
 lab: ready
-	@$(RUN) jupyterlab notebooks
+	@exec $(RUN) jupyterlab notebooks
 
 cluster-demo: ready
-	@"$$VENV/bin/python" tests/cluster_demo.py
+	@exec "$$VENV/bin/python" tests/cluster_demo.py
 
 # no file's name is a target here: make would split one that has a space
 ready:

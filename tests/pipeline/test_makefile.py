@@ -9,9 +9,10 @@ import pytest
 from whereabouts.paths import ROOT
 
 PYTHON = """#!/bin/sh
-# stands for Python: says with what it was called, a line each, and makes environments with nothing but itself
+# stands for Python: says with what it was called, a line each, and by whom; makes environments of nothing but itself
 if [ "$1 $2" = "-m venv" ]; then mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; fi
 for word; do printf '%s\\n' "$word" >>"$CALLS"; done
+echo "called by $(cat "/proc/$PPID/comm") with $SHELL"
 """
 HOSTILE = [
     "smoke; touch pwned",
@@ -80,8 +81,10 @@ def test_without_a_switch_every_one_goes_back_to_its_default(make):
 
 @pytest.mark.parametrize("word", HOSTILE)
 def test_a_switch_is_a_word_whatever_is_in_it_and_wherever_it_is_said(word, make):
-    for lines, _ in (make("repro", f"SCALE={word}"), make("repro", SCALE=word)):
-        assert called(lines, "whereabouts.pipeline.params")[0] == f"scale={word}"
+    lines, _ = make("repro", f"SCALE={word}")
+    assert called(lines, "whereabouts.pipeline.params")[0] == f"scale={word}"
+    lines, done = make("repro", SCALE=word)
+    assert not lines and done.returncode and "SCALE: in the environment" in done.stderr
     for lines, _ in (make("fan-out", f"JOBS={word}", f"ON={word}"), make("fan-out", JOBS=word, ON=word)):
         assert called(lines, "whereabouts.pipeline.fan_out") == ["--jobs", word, "--on", word]
 
@@ -92,6 +95,22 @@ def test_so_are_the_places_of_python_and_of_its_environment(word, make):
     assert lines[3] == f"here {word}"
     lines, done = make("repro", "VENV=other", PYTHON=f"{word}; touch pwned")
     assert not lines and done.returncode
+
+
+def test_what_is_left_in_the_environment_is_no_choice(make):
+    lines, done = make("fan-out", "CHEST=jsrt", ACDC="real", VOLUMES="decathlon", SCALE="", CHEST="radiographs")
+    assert not lines and done.returncode and "ACDC VOLUMES: in the environment, where it would" in done.stderr
+
+
+@pytest.mark.parametrize("goal", ["repro", "fan-out", "test", "test-slow", "bench", "lab", "cluster-demo"])
+def test_what_runs_is_makes_own_child_and_ends_with_it(goal, make):
+    _, done = make(goal)
+    assert done.stdout.splitlines()[-1].startswith("called by make with ")
+
+
+def test_stages_are_given_to_a_shell_that_is_one(make):
+    _, done = make("fan-out", SHELL="/usr/sbin/nologin")
+    assert done.stdout.endswith("called by make with /bin/sh\n")
 
 
 def test_fan_out_takes_the_same_switches(make):
