@@ -35,6 +35,13 @@ def test_a_stage_depends_on_its_notebook_and_through_it_on_its_code(name):
     assert {"lib", "notebooks"} <= set(STAGES["strip"]["deps"])
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_a_command_is_the_same_to_every_shell(name):
+    """DVC gives it to the user's: to zsh, and to bash where it is so set, a pattern that fits no file is an error."""
+    bare = re.sub(r"'[^']*'|\$\{[\w.]+\}", "", STAGES[name]["cmd"])
+    assert not re.search(r"[][*?~^#!;|<>(){}$`\"'\\]", bare)
+
+
 def test_every_network_that_segments_volumes_can_be_applied_to_others():
     """`predict` has to be told how the data are laid out, and training passes that on; the others see images."""
     found = {name: re.search(r"notebooks/\S+\.ipynb", stage["cmd"]) for name, stage in STAGES.items()}
