@@ -3,7 +3,8 @@
 Every notebook of the pipeline runs through it, here or on a cluster. It refuses unknown parameters and wrong types
 before anything starts, shows live progress in the terminal, and writes an executed notebook that is the same, byte for
 byte, from run to run. It ends with 0 if all cells ran, with 1 and one line for each problem if not, and with 75 if it
-was asked to end (SIGTERM, or SIGUSR1 before a time limit): run it again and training goes on where it was put away.
+was asked to end (SIGTERM, SIGUSR1 before a time limit, or the end of the DVC whose stage it is): run it again and
+training goes on where it was put away.
 
 With WHEREABOUTS_RUN_ON=slurm in the environment the notebook runs as a Slurm job (see `whereabouts.pipeline.slurm`),
 else in place.
@@ -12,9 +13,11 @@ else in place.
 import argparse
 import json
 import os
+import select
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from whereabouts import files, paths
@@ -22,6 +25,8 @@ from whereabouts.errors import InputError, raise_all
 from whereabouts.pipeline import notebooks, params, plain_yaml, slurm, streams, system
 from whereabouts.pipeline.execution import INTERRUPTED, execute
 from whereabouts.pipeline.interruption import AGAIN
+
+DVC = "WHEREABOUTS_DVC"  # lib/python names the process of the DVC that runs this stage here
 
 
 def collect(pairs: list[str], sources: list[str]) -> dict[str, object]:
@@ -106,6 +111,22 @@ def check_output(output: Path, notebook: Path) -> None:
         raise files.unwritable(output, error) from None
 
 
+def end_with(process: int) -> None:
+    """Tell this run to end once a process of this host has ended: nobody is left to record what it makes."""
+
+    def watch() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
+        try:
+            select.select([os.pidfd_open(process)], [], [])
+        except ProcessLookupError:
+            pass
+        except OSError:  # a system that cannot tell
+            return
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m whereabouts.run", description="Run a notebook of the pipeline.")
     parser.add_argument("notebook", type=Path)
@@ -116,6 +137,8 @@ def main(arguments: list[str]) -> int:
     system.check()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # one that comes early waits until it is listened for
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)  # a job's shell had it ignored
+    if dvc := os.environ.pop(DVC, ""):  # not for a job, on another host
+        end_with(int(dvc))
     try:
         source, output = paths.at(options.notebook), paths.at(options.output)
         values = collect(options.pairs, options.sources)

@@ -283,6 +283,15 @@ def test_what_a_terminal_says_ends_a_run_unless_that_is_ignored(tmp_path, ignore
     assert not psutil.wait_procs(kernels, timeout=30)[1]
 
 
+def test_a_stage_ends_with_the_dvc_that_would_record_it(tmp_path):
+    with subprocess.Popen(["sleep", "60"]) as dvc:
+        process, kernels = started(tmp_path, TRAINS, BACKGROUND, patch=f"run.os.environ[run.DVC] = '{dvc.pid}'")
+        dvc.kill()
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == execution.INTERRUPTED and errors == f"{tmp_path / 'out.ipynb'}: {AWAY}\n"
+    assert not psutil.wait_procs(kernels, timeout=30)[1]
+
+
 def test_a_kernel_that_starts_after_its_run_was_stopped_is_stopped_too(tmp_path):
     late = """from whereabouts.pipeline.kernel_process import KernelProcess
 start = KernelProcess.start

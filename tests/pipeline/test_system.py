@@ -30,10 +30,10 @@ def test_another_system_is_refused_in_one_line(module, name, monkeypatch):
         system.check()
 
 
-def stage(python, path, *words):
+def stage(python, path, *words, **environment):
     """What a stage's command says that some Python starts with nothing but `path` to look for programs in."""
     command = [str(python), "-c", STARTS, *words]
-    return subprocess.run(command, cwd=ROOT, env={"PATH": path}, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env={"PATH": path, **environment}, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -50,6 +50,22 @@ def test_a_stage_runs_with_the_python_that_started_it_whatever_is_on_the_path(pl
         assert done.stdout == f"{sys.prefix}\n", done.stderr
         (plain / "python").write_text("#!/bin/sh\necho another", encoding="utf-8")
         (plain / "python").chmod(0o755)
+
+
+def test_a_stage_knows_the_dvc_that_runs_it(plain):
+    code = "import os; print(os.environ.get('WHEREABOUTS_DVC') == str(os.getppid()))"
+    for environment, said in (({"DVC_STAGE": "strip"}, "True\n"), ({}, "False\n")):
+        assert stage(sys.executable, str(plain), "-c", code, **environment).stdout == said
+
+
+def test_packages_may_be_elsewhere_than_their_python(plain):
+    """As after `pip install --user`, where no program of papermill's is beside Python."""
+    alone = plain / "alone" / "python3"
+    alone.parent.mkdir()
+    alone.symlink_to(Path(sys.executable).resolve())
+    packages = os.pathsep.join(filter(None, sys.path))
+    done = stage(alone, str(plain), "-c", "import sys; print(sys.executable)", PYTHONPATH=packages)
+    assert done.stdout == f"{alone}\n", done.stderr
 
 
 def test_under_a_dvc_of_its_own_it_is_the_python_of_the_activated_environment(plain):
