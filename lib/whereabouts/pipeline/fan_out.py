@@ -186,7 +186,9 @@ class FanOut:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m whereabouts.pipeline.fan_out", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m whereabouts.pipeline.fan_out", description="Run what is stale side by side."
+    )
     parser.add_argument("--jobs", type=int, default=0, help="at a time; by default one a GPU or core, 16 on Slurm")
     parser.add_argument("--on", choices=["here", "slurm"], default="here")
     options = parser.parse_args(arguments)

@@ -15,9 +15,14 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 class KernelApp(IPKernelApp):
-    """Reads no configuration, of the user or of the machine, runs no start-up files and keeps no history."""
+    """Reads no configuration, of the user or of the machine, runs no start-up files and keeps no history.
+
+    A notebook keeps what Python prints. What compiled libraries print by themselves, such as OpenMP's and MKL's reports
+    that the environment asks for, is the machine's.
+    """
 
     def load_config_file(self, *_, **__) -> None:
+        self.capture_fd_output = False
         self.config.HistoryManager.enabled = False
 
     def init_code(self) -> None:

@@ -43,7 +43,7 @@ class InNotebook(tqdm):
         from IPython.display import display
 
         self.why = "stopped"
-        super().__init__(iterable, gui=True, **options)  # gui: prints nothing by itself
+        super().__init__(iterable, gui=True, disable=False, **options)  # gui: prints nothing by itself
         self.output = display(self._shown(), raw=True, display_id=True)
 
     def display(self, *_, **__) -> None:

@@ -16,7 +16,7 @@ from whereabouts.errors import InputError
 _KEPT = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")  # where Python's own files are
 _PERSONAL = (  # how the names begin of variables that go
     *("HOME", "USER", "LOGNAME", "XDG_", "TMP", "TEMP"),
-    *("LC_", "LANG", "TZ", "TERM", "COLUMNS", "LINES", "COLOR", "CLICOLOR", "NO_COLOR", "FORCE_COLOR"),
+    *("LC_", "LANG", "TZ", "TERM", "COLUMNS", "LINES", "COLOR", "CLICOLOR", "NO_COLOR", "FORCE_COLOR", "TQDM_"),
     *("PYTHON", "IPYTHON", "IPYKERNEL", "JUPYTER", "JPY_", "TRAITLETS_", "PYDEVD_", "DEBUGPY_", "NBFORMAT_"),
     *("MPL", "_MPL", "MATPLOTLIB", "PANDAS_", "SCIPY_ARRAY_API", "SKLEARN_"),
 )
