@@ -52,7 +52,8 @@ def personal(tmp_path):
     }
 
 
-def test_an_executed_notebook_is_the_same_whoever_runs_it(tmp_path, personal):
+def test_an_executed_notebook_is_the_same_whoever_runs_it(tmp_path, personal, monkeypatch):
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # under which ipykernel takes less
     outputs, read = [], tmp_path / "größe"
     read.write_text("é", encoding="utf-8")
     for environment in ({}, personal):
