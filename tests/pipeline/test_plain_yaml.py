@@ -16,7 +16,7 @@ BOMB = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}
     ("written", "value"),
     [
         ("1e-3", 0.001),
-        ("1_000", 1000),
+        ("unet_1_5", "unet_1_5"),
         ("true", True),
         ("null", None),
         ("0", 0),
@@ -46,6 +46,7 @@ def test_a_time_of_day_is_text_in_lines_of_its_own():
     [
         ("\na: 0123", "f: line 2: 0123 would lose the 0 that it begins with; put it between quotes"),
         ("a: [-007.5]", "f: line 1: -007.5 would lose the 0"),
+        ("a: 2024_05", "f: line 1: 2024_05 would lose its _; put it between quotes"),
         ("a: 2024-01-02", "f: line 1: 2024-01-02 would be read as a date; put it between quotes"),
         ("a: 2024-13-45", "would be read as a date"),
         ("a: 1e999", "f: line 1: 1e999 is larger than any number here"),

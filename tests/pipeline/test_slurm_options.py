@@ -55,7 +55,7 @@ def test_resources_that_are_none(resources):
         ("exclusive: user", ["--exclusive=user"]),
         ("time: 12:00:00", ["--time=12:00:00"]),
         ("account: '0123'", ["--account=0123"]),
-        ("mem: 1_000", ["--mem=1000"]),
+        ("mem: 1000", ["--mem=1000"]),
     ],
 )
 def test_an_option_is_what_was_written(written, options, resources):
@@ -74,6 +74,8 @@ def test_an_option_is_what_was_written(written, options, resources):
         ("--mem: 8G", "no option of sbatch; write its long name without dashes"),
         ("1: 8G", "no option of sbatch"),
         ("array: 1-3", "the runner itself sets array; remove it"),
+        ("account: 2024_05", "2024_05 would lose its _"),
+        ("arr: 1-3", "the runner itself sets array; remove it"),
         ("output: x", "the runner itself sets output; remove it"),
     ],
 )

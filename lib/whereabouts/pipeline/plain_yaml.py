@@ -1,9 +1,10 @@
 """YAML as its author sees it: what is written is what arrives, or it is refused with its line and the reason.
 
 The parser is DVC's own, so that both read the same: YAML 1.2, to which `12:00:00` and `on` are text and `1e-3` is a
-number, and which takes no key twice. Refused beyond that are values that would arrive changed (`0123`, a date), tags,
-keys that are neither text nor numbers, and whatever stands for more than anyone writes. All but the keys is seen before
-anything is built: aliases and merge keys multiply while that happens, and the parser does not survive deep nesting.
+number, and which takes no key twice. Refused beyond that are values that would arrive changed (`0123`, `2024_05`, a
+date), tags, keys that are neither text nor numbers, and whatever stands for more than anyone writes. All but the keys is
+seen before anything is built: aliases and merge keys multiply while that happens, and the parser does not survive deep
+nesting.
 """
 
 import math
@@ -25,6 +26,7 @@ _MOST = 100_000  # values of a file, each alias counting as many as it stands fo
 _DEEPEST = 50
 _CHANGED = {  # what a plain value must not look like
     r"[-+]?0[\d_]+(\.[\d_]*)?([eE][-+]?\d+)?": "would lose the 0 that it begins with; put it between quotes",
+    r"[-+]?\d[\d.]*_[\d._]*([eE][-+]?\d+)?": "would lose its _; put it between quotes, or leave out the _",
     r"\d{4}-\d\d?-\d\d?([Tt ].*)?": "would be read as a date; put it between quotes",
 }
 

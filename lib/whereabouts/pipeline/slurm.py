@@ -66,8 +66,8 @@ def resources(notebook: str) -> list[str]:
                 problems.append(f"{where} is a word to YAML; write true or false, or another value")
             if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
                 problems.append(f"{where}: no option of sbatch; write its long name without dashes, as in mem: 8G")
-            elif name in OURS:
-                problems.append(f"{where}: the runner itself sets {name}; remove it")
+            elif ours := [one for one in OURS if one.startswith(name)]:  # sbatch takes names that are cut short
+                problems.append(f"{where}: the runner itself sets {ours[0]}; remove it")
         if fnmatch(notebook, str(pattern)):
             options |= asked
     raise_all(problems)
