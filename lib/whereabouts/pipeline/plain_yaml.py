@@ -2,9 +2,9 @@
 
 The parser is DVC's own, so that both read the same: YAML 1.2, to which `12:00:00` and `on` are text and `1e-3` is a
 number, and which takes no key twice. Refused beyond that are values that would arrive changed (`0123`, `2024_05`, a
-date), tags, keys that are neither text nor numbers, and whatever stands for more than anyone writes. All but the keys is
-seen before anything is built: aliases and merge keys multiply while that happens, and the parser does not survive deep
-nesting.
+date), tags, keys that are neither text nor numbers, and whatever stands for more than anyone writes. All but the keys
+is seen before anything is built: aliases and merge keys multiply while that happens, and the parser does not survive
+deep nesting.
 """
 
 import math
