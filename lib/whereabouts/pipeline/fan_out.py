@@ -188,7 +188,7 @@ class FanOut:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m whereabouts.pipeline.fan_out", description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=0, help="at a time; by default one a GPU or core, 16 on Slurm")
-    parser.add_argument("--on", choices=["here", "slurm"], default="here")
+    parser.add_argument("--on", choices=["here", "slurm"], default="here", help="as jobs of this machine or of Slurm")
     options = parser.parse_args(arguments)
     if options.jobs < 0:
         parser.error(f"--jobs {options.jobs}: give how many, or 0 for one a device")
