@@ -205,8 +205,9 @@ def main(arguments: list[str]) -> int:
 def _fan_out(jobs: int, on: str) -> int:
     """Run what is stale, `jobs` at a time (0: as many as there are places), and at the end what DVC runs every time."""
     dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"]
-    if code := subprocess.run([*dvc, "--quiet", "--single-item", "index", "strip"], cwd=paths.ROOT).returncode:
-        return code
+    first = [*dvc, "--single-item", "index", "strip"]
+    if subprocess.run([*first, "--quiet"], cwd=paths.ROOT).returncode:
+        return subprocess.run(first, cwd=paths.ROOT).returncode  # once more, for DVC keeps its reason quiet too
     there = [{slurm.SWITCH: "slurm"}] * (jobs or 16)
     places = there if on == "slurm" else devices(jobs)
     work = FanOut(stale(), places, [*dvc, "--single-item"])
