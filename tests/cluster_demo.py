@@ -18,11 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(clone: Path, *command: str, **environment: str) -> None:
-    """A command in a clone; its output only if it fails."""
+    """A command in a clone, of its own code whichever the environment was made for; what it says only if it fails."""
     start = time.monotonic()
-    done = subprocess.run(
-        command, cwd=clone, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    own = os.environ | {"PYTHONPATH": str(clone / "lib")} | environment
+    done = subprocess.run(command, cwd=clone, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(f"{clone.name}: {' '.join(command[-4:])}: {time.monotonic() - start:.0f} s", flush=True)
     if done.returncode:
         sys.exit(done.stdout[-6000:])

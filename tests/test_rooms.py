@@ -1,6 +1,7 @@
 """The rooms of the package: imports point downwards only, and what others use needs little."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,8 @@ def room(path: Path) -> str:
     return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
-def rooms_imported(path: Path) -> set[str]:
-    """The rooms that a file imports from, anywhere in it."""
+def imported(path: Path) -> set[str]:
+    """What a file imports from the package, anywhere in it: modules, and names in them."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -38,8 +39,8 @@ def rooms_imported(path: Path) -> set[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        found |= {name.split(".")[1] for name in names if name.startswith("whereabouts.")}
-    return found - {room(path)}
+        found |= {name for name in names if name.startswith("whereabouts.")}
+    return found
 
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem != "__init__")
@@ -48,8 +49,23 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or pat
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_point_downwards(path):
     here = room(path)
-    wrong = {other for other in rooms_imported(path) if FLOOR[other] <= FLOOR[here]}
-    assert not wrong, f"{here} is above, or beside, {wrong}"
+    others = {name.split(".")[1] for name in imported(path)} - {here}
+    wrong = {other for other in others if FLOOR[other] <= FLOOR[here]}
+    assert not wrong, f"{here} is below, or beside, {wrong}"
+
+
+def test_no_files_of_a_room_import_each_other_in_a_circle():
+    modules = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in FILES}
+    graph = {
+        module: {name if name in modules else name.rpartition(".")[0] for name in imported(path)}
+        for module, path in modules.items()
+    }
+    assert sum(map(len, graph.values())) > 300
+    TopologicalSorter(graph).prepare()  # raises at a circle
+
+
+def test_no_file_repeats_the_name_of_its_folder():
+    assert not [path for path in FILES if path.parent.name.rstrip("s") in path.stem.rstrip("s").split("_")]
 
 
 def test_every_room_has_a_floor_and_tests_mirror_the_rooms():

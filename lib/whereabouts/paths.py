@@ -22,7 +22,7 @@ def made(folder: str | Path, pattern: str) -> list[Path]:
     """
     if found := sorted(at(folder).glob(pattern)):
         return found
-    raise InputError(f"{shown(at(folder) / pattern)}: not there yet; run `dvc repro` to make it")
+    raise InputError(f"{shown(at(folder) / pattern)}: not there yet; run `make repro` at its scale to make it")
 
 
 def relative(path: str | Path) -> str:

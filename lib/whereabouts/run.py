@@ -129,10 +129,11 @@ def end_with(process: int) -> None:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m whereabouts.run", description="Run a notebook of the pipeline.")
-    parser.add_argument("notebook", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("-f", dest="sources", metavar="FILE[:SECTION]", action="append", default=[])
-    parser.add_argument("pairs", nargs="*", metavar="key=value")
+    parser.add_argument("notebook", type=Path, help="to run")
+    parser.add_argument("output", type=Path, help="executed notebook to write, .ipynb")
+    section = "parameters from a YAML file; as often as needed"
+    parser.add_argument("-f", dest="sources", metavar="FILE[:SECTION]", action="append", default=[], help=section)
+    parser.add_argument("pairs", nargs="*", metavar="key=value", help="parameters, stronger than those of -f")
     options = parser.parse_intermixed_args(arguments)
     system.check()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # one that comes early waits until it is listened for

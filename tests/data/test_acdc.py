@@ -482,7 +482,8 @@ def test_unlabelled_frames(excluded, missing, tmp_path):
     assert table.frame.tolist() == np.repeat(kept, SHAPE[2]).tolist()
     assert table.slice.tolist() == list(range(SHAPE[2])) * len(kept)
     cycle = beating(FRAMES).astype(np.float32)
-    whole = np.stack([in_plane.resample_in_plane(cycle[..., n], SPACING[:2], 1.37, 1) for n in range(FRAMES)])
+    shape = in_plane.resampled_shape(cycle.shape, SPACING[:2], 1.37)
+    whole = np.stack([in_plane.resize_in_plane(cycle[..., n], shape, 1) for n in range(FRAMES)])
     low, high = np.percentile(whole, (5, 95))
     scaled = (np.clip(whole, low, high) - low) / (high - low)  # (frames, H, W, D)
     expected = [in_plane.centre_crop_or_pad(scaled[n - 1], 24, 0)[..., k] for n in kept for k in range(SHAPE[2])]

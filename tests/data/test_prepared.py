@@ -66,7 +66,9 @@ def test_what_is_not_there(folder):
     (folder / "images.npy").unlink()
     with pytest.raises(InputError, match=r"images\.npy: no such file"):
         prepared.array(folder, "images")
-    with pytest.raises(InputError, match=r"nowhere/facts\.json: no such file; run `dvc repro` to prepare the data"):
+    with pytest.raises(
+        InputError, match=r"nowhere/facts\.json: no such file; run `make repro` at its scale to prepare the data"
+    ):
         prepared.table(folder.parent / "nowhere")
 
 

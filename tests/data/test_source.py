@@ -202,5 +202,5 @@ def test_prepared_data_come_back_as_they_were_written(root):
 
 
 def test_unprepared_data_are_named_with_the_remedy(root):
-    with pytest.raises(InputError, match=r"build/none/facts\.json: no such file; run `dvc repro`"):
+    with pytest.raises(InputError, match=r"build/none/facts\.json: no such file; run `make repro` at its scale"):
         prepared.facts("build/none")

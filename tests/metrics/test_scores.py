@@ -158,6 +158,6 @@ def test_no_scores_at_all(tmp_path, monkeypatch):
     (tmp_path / "build" / "runs").mkdir(parents=True)
     (tmp_path / "build" / "runs" / "scores.csv").touch()  # not of a training
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    line = "build/runs/*/scores.csv: not there yet; run `dvc repro` to make it"
+    line = "build/runs/*/scores.csv: not there yet; run `make repro` at its scale to make it"
     with pytest.raises(InputError, match=f"^{re.escape(line)}$"):
         read("build/runs")

@@ -131,6 +131,13 @@ def test_each_job_has_a_gpu_in_turn(gpus, jobs, expected, monkeypatch):
     assert fan_out.devices(jobs) == [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in expected]
 
 
+def test_what_dvc_itself_refuses_is_said(pipeline, capfd):
+    folder = pipeline(**chain())
+    (folder / "dvc.yaml").write_text("stages: [", encoding="utf-8")
+    assert fan_out.main([]) == 255
+    assert "dvc.yaml' is invalid" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("given", ["2,5", "GPU-3fb61,GPU-9c04e"])
 def test_each_job_has_one_of_the_gpus_that_were_given(given, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)

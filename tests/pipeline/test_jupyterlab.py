@@ -48,7 +48,7 @@ def lab(tmp_path_factory):
     """A JupyterLab with settings of its own: the folder that it shows, and its address."""
     folder, home = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("home")
     environment = {name: os.environ[name] for name in os.environ if not name.startswith(("JUPYTER", "IPYTHON", "XDG"))}
-    environment |= {"HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / "jupyter"), "PYTHONPATH": str(ROOT)}
+    environment |= {"HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / "jupyter"), "PYTHONPATH": str(ROOT / "lib")}
     options = ["--ip=127.0.0.1", "--port=0", f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=of-the-tests"]
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options]
     with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, encoding="utf-8") as server:

@@ -191,3 +191,16 @@ def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
     assert not [link for link in links if not (ROOT / page).parent.joinpath(link).exists()]
+
+
+def test_every_reading_is_an_option_where_the_docs_say():
+    rows = re.findall(r"(?m)^\| (?!what \||---)(.*) \|$", (ROOT / "docs/readings.md").read_text(encoding="utf-8"))
+    assert len(rows) > 80
+    for row in rows:
+        what, *options, where = row.split(" |")
+        places = [name + "*.ipynb" * name.endswith("/") for name in re.findall(r"`(.+?)`", where)]
+        found = [list(ROOT.glob(place)) for place in places]
+        assert places and all(found), f"{what}: {where}"
+        text = "".join(path.read_text(encoding="utf-8") for paths in found for path in paths)
+        words = re.findall(r"\w+", " ".join(re.findall(r"`(.+?)`", " ".join(options))))
+        assert all(word in text for word in words if word not in ("True", "False")), f"{what}: {words}"

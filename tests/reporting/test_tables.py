@@ -62,6 +62,11 @@ def test_latex(written):
         assert text.count(rf"\begin{{{begin}}}") == text.count(rf"\end{{{begin}}}") == 1
 
 
+def test_a_notebook_shows_the_same_cells(written, table):
+    shown = tables.Shown(table)
+    assert repr(shown) == shown._repr_markdown_() and f"\n\n{shown}\n\n" in written[".md"]
+
+
 def test_numbers_stay_as_they_are_written(tmp_path):
     """Text cells are no numbers: 84.0 keeps its zero."""
     tables.write(pd.DataFrame({"Dice": ["84.0", "7"]}), tmp_path, "t", "T", ORIGIN)

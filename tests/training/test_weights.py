@@ -197,7 +197,7 @@ def test_only_what_the_pipeline_made_is_to_be_deleted(path, tmp_path, monkeypatc
     for name in ("README.md", "build/README.md", "w.safetensors", "folder", "gone.safetensors"):
         assert advice(name) == "give a .safetensors file as a training here wrote it"
     assert advice("build/w.safetensors") == "delete it and run `dvc repro` to make it again"
-    assert advice("build/gone.safetensors") == "run `dvc repro` to make it"
+    assert advice("build/gone.safetensors") == "run `make repro` at its scale to make it"
 
 
 @pytest.mark.parametrize(

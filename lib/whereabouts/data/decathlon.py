@@ -112,15 +112,8 @@ def load(case: Case, structures: tuple[str, ...]) -> Scan:
             problems.append(f"{paths.shown(case.image)}: has NaN or infinite voxels; {AGAIN}")
         elif image.array.min() == image.array.max():
             problems.append(f"{paths.shown(case.image)}: constant, every voxel is {image.array.flat[0]:g}; {AGAIN}")
-    if truth:
-        known = range(len(structures) + 1)
-        wrong = labels.faults(truth.array, case.truth, known, f"{_LIST}'s 0 to {len(structures)}")
-        if not wrong and not labels.rounded(truth.array).any():
-            wrong = [f"{paths.shown(case.truth)}: shows nothing but background; {AGAIN}"]
-        problems += wrong
-    difference = image and truth and orientation.grid_difference(image, truth)
-    if difference:
-        problems.append(f"{paths.shown(case.truth)}: {difference} differs from its image's; {AGAIN}")
+    known, named = range(len(structures) + 1), f"{_LIST}'s 0 to {len(structures)}"
+    problems += orientation.truth_faults(image, truth, case.truth, known, named)
     raise_all(problems)
     axes = orientation.axes_of(image, case.image)  # for both: at 45 degrees, rounding would decide for each on its own
     numbers = labels.rounded(truth.array).astype(np.uint8)

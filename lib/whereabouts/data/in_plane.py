@@ -64,24 +64,6 @@ def check_grid(shape: tuple[float, ...], spacing: str, target: float) -> None:
         raise InputError(f"voxels of {spacing} mm: become {text}; choose a coarser spacing or correct the header")
 
 
-def resample_in_plane(volume: np.ndarray, spacing: np.ndarray, target: float, order: int) -> np.ndarray:
-    """Interpolate each slice to square pixels of `target` mm; the distance between slices is left alone.
-
-    The field of view is kept and the number of pixels is whole, so the pixels that result measure
-    H * spacing / round(H * spacing / target) mm, within half a pixel over the whole field of view of `target`.
-
-    Args:
-        volume: (H, W, D).
-        spacing: (2,) mm, along H and W.
-        target: mm.
-        order: 1, linear, for images; 0, nearest neighbour, for labels.
-
-    Returns:
-        (H', W', D) with H' = round(H * spacing[0] / target), at least 1; W' likewise.
-    """
-    return resize_in_plane(volume, resampled_shape(volume.shape, spacing, target), order)
-
-
 def centre_crop_or_pad(volume: np.ndarray, size: int, fill: float) -> np.ndarray:
     """Cut or fill the first two axes to `size`, each on its own, so that pixel n // 2 becomes pixel size // 2.
 

@@ -62,7 +62,7 @@ class Manifest:
         try:
             manifest = cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise InputError(f"{paths.shown(path)}: not there yet; run `dvc repro` to make it") from None
+            raise InputError(f"{paths.shown(path)}: not there yet; run `make repro` at its scale to make it") from None
         except (OSError, ValueError, TypeError, RecursionError) as fault:
             raise InputError(f"{paths.shown(path)}: no manifest ({type(fault).__name__}); {AGAIN}") from None
         if not _sound(manifest):

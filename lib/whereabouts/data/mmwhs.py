@@ -23,7 +23,6 @@ from whereabouts.data.cardiac import BACKGROUND
 from whereabouts.data.manifest import Manifest
 from whereabouts.errors import InputError, raise_all
 from whereabouts.formats import labels, orientation, volumes
-from whereabouts.formats.volumes import AGAIN
 from whereabouts.pipeline import progress
 
 STRUCTURES = (  # labels 1 to 7, in the order of SDNet's Table 3
@@ -187,13 +186,6 @@ def _problems(case: Case) -> list[str]:
         problems.append(f"{paths.shown(case.image)}: has no labels; add {case.name}_label.nii.gz")
     image, truth = (orientation.try_read(path, problems) for path in (case.image, case.truth))
     problems += volumes.image_faults(image, case.image)
-    if truth:
-        known = [BACKGROUND, *LABELS]
-        wrong = labels.faults(truth.array, case.truth, known, f"MM-WHS's {', '.join(map(str, known))}")
-        if not wrong and not labels.rounded(truth.array).any():
-            wrong = [f"{paths.shown(case.truth)}: shows nothing but background; {AGAIN}"]
-        problems += wrong
-    difference = image and truth and orientation.grid_difference(image, truth)
-    if difference:
-        problems.append(f"{paths.shown(case.truth)}: {difference} differs from its image's; {AGAIN}")
-    return problems
+    known = [BACKGROUND, *LABELS]
+    named = f"MM-WHS's {', '.join(map(str, known))}"
+    return problems + orientation.truth_faults(image, truth, case.truth, known, named)

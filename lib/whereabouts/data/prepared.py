@@ -62,7 +62,9 @@ def _about(folder: Path) -> dict:
         if about["sha256"] == _digest({name: dict(about[name]) for name in ("facts", "files")}):
             return about
     except FileNotFoundError:
-        raise InputError(f"{paths.shown(path)}: no such file; run `dvc repro` to prepare the data") from None
+        raise InputError(
+            f"{paths.shown(path)}: no such file; run `make repro` at its scale to prepare the data"
+        ) from None
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise InputError(f"{paths.shown(path)}: damaged; delete its folder and run `dvc repro` to prepare the data again")

@@ -5,6 +5,7 @@ that they are closest to. Which affines count at all is the rule of `whereabouts
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import numpy as np
 
 from whereabouts import paths
 from whereabouts.errors import InputError
-from whereabouts.formats import volumes
-from whereabouts.formats.volumes import TOLERANCE, Nifti
+from whereabouts.formats import labels, volumes
+from whereabouts.formats.volumes import AGAIN, TOLERANCE, Nifti
 
 
 def _affine(nifti: Nifti) -> np.ndarray | None:
@@ -64,3 +65,21 @@ def grid_difference(image: Nifti, truth: Nifti) -> str | None:
     if difference or first is None or second is None:
         return difference  # an affine that is missing or unsound is a complaint of its own
     return None if np.allclose(first, second, rtol=0, atol=TOLERANCE) else "affine"
+
+
+def truth_faults(
+    image: Nifti | None, truth: Nifti | None, path: Path | None, known: Collection[int], names: str
+) -> list[str]:
+    """What is wrong with the labels in the file at `path`, if there are any: alone, and on the grid of their image.
+
+    Args:
+        known, names: of the labels that there can be, as in `labels.faults`.
+    """
+    if truth is None:
+        return []
+    found = labels.faults(truth.array, path, known, names)
+    if not found and not labels.rounded(truth.array).any():
+        found = [f"{paths.shown(path)}: shows nothing but background; {AGAIN}"]
+    if difference := image and grid_difference(image, truth):
+        found.append(f"{paths.shown(path)}: {difference} differs from its image's; {AGAIN}")
+    return found

@@ -190,7 +190,7 @@ def main(arguments: list[str]) -> int:
         prog="python -m whereabouts.pipeline.fan_out", description="Run what is stale side by side."
     )
     parser.add_argument("--jobs", type=int, default=0, help="at a time; by default one a GPU or core, 16 on Slurm")
-    parser.add_argument("--on", choices=["here", "slurm"], default="here")
+    parser.add_argument("--on", choices=["here", "slurm"], default="here", help="as jobs of this machine or of Slurm")
     options = parser.parse_args(arguments)
     if options.jobs < 0:
         parser.error(f"--jobs {options.jobs}: give how many, or 0 for one a device")
@@ -207,8 +207,9 @@ def main(arguments: list[str]) -> int:
 def _fan_out(jobs: int, on: str) -> int:
     """Run what is stale, `jobs` at a time (0: as many as there are places), and at the end what DVC runs every time."""
     dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"]
-    if code := subprocess.run([*dvc, "--quiet", "--single-item", "index", "strip"], cwd=paths.ROOT).returncode:
-        return code
+    first = [*dvc, "--single-item", "index", "strip"]
+    if subprocess.run([*first, "--quiet"], cwd=paths.ROOT).returncode:
+        return subprocess.run(first, cwd=paths.ROOT).returncode  # once more, for DVC keeps its reason quiet too
     there = [{slurm.SWITCH: "slurm"}] * (jobs or 16)
     places = there if on == "slurm" else devices(jobs)
     work = FanOut(stale(), places, [*dvc, "--single-item"])

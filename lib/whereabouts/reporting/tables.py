@@ -56,8 +56,7 @@ def write(table: pd.DataFrame, folder: Path, name: str, title: str, origin: Orig
     """
     table = table.map(_line).rename(columns=_line)
     title, data, said, notes = map(_line, (title, origin.data, str(origin), notes))
-    cells = table.map(_markdown).rename(columns=_markdown).to_markdown(index=False, disable_numparse=True)
-    parts = [f"**{_markdown(title)}**", f"*{_markdown(said)}*", cells, *([_markdown(notes)] if notes else [])]
+    parts = [f"**{_markdown(title)}**", f"*{_markdown(said)}*", _cells(table), *([_markdown(notes)] if notes else [])]
     files.write_text(folder / f"{name}.md", "\n\n".join(parts) + "\n")
 
     facts = {"scale": origin.scale, "data": data, "seeds": origin.seeds}
@@ -67,6 +66,18 @@ def write(table: pd.DataFrame, folder: Path, name: str, title: str, origin: Orig
     caption, label = _latex(f"{title}. {said}. {notes}"), f"tab:{re.sub(r'[^A-Za-z0-9.:-]', '-', name)}"
     latex = style.to_latex(hrules=True, caption=caption, label=label, position_float="centering")
     files.write_text(folder / f"{name}.tex", latex)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table as a notebook shows it, with its bold cells in bold."""
+
+    table: pd.DataFrame
+
+    def _repr_markdown_(self) -> str:
+        return _cells(self.table.map(_line).rename(columns=_line))
+
+    __repr__ = _repr_markdown_  # where there is text alone
 
 
 def csv(table: pd.DataFrame, **options) -> str:
@@ -83,6 +94,10 @@ def csv(table: pd.DataFrame, **options) -> str:
         return f"'{cell}" if _FORMULA.match(cell) and not _A_NUMBER.fullmatch(cell) else cell
 
     return table.map(safe).rename(columns=safe).to_csv(index=False, **options)
+
+
+def _cells(table: pd.DataFrame) -> str:
+    return table.map(_markdown).rename(columns=_markdown).to_markdown(index=False, disable_numparse=True)
 
 
 def _line(text: str) -> str:

@@ -150,5 +150,9 @@ def _shapes(file: safe_open) -> dict[str, tuple[list[int], torch.dtype]]:
 def _remedy(path: Path) -> str:
     """What to do about a file: only what the pipeline made can be made again."""
     if path.suffix == ".safetensors" and path.is_relative_to(paths.at("build")):
-        return "delete it and run `dvc repro` to make it again" if path.exists() else "run `dvc repro` to make it"
+        return (
+            "delete it and run `dvc repro` to make it again"
+            if path.exists()
+            else "run `make repro` at its scale to make it"
+        )
     return "give a .safetensors file as a training here wrote it"

@@ -10,7 +10,7 @@ from whereabouts.evaluation import gaussians
 from whereabouts.layers import INSIDE
 from whereabouts.methods.networks.inside import acdc_network, clevr_network
 from whereabouts.models import parameters
-from whereabouts.models.summary import summary
+from whereabouts.reporting.summary import summary
 
 
 def test_every_parameter_is_in_one_row_and_outputs_are_those_of_the_paper():
