@@ -29,7 +29,7 @@ from whereabouts.models.sdnet.anatomy import DISCRETE
 from whereabouts.models.sdnet.network import SDNet
 from whereabouts.models.sononet import AGSononet
 from whereabouts.models.unet3d import AttentionUNet3D, UNet3D
-from whereabouts.pipeline import imports
+from whereabouts.pipeline import code
 
 pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
@@ -200,10 +200,10 @@ def test_layers_models_and_losses_need_torch_alone():
         "whereabouts.models",
         *names,
     }
-    files = imports.modules("\n".join(f"import {name}" for name in names))
+    files = code.modules("\n".join(f"import {name}" for name in names))
     assert len(files) > len(names)
     needed = {
-        name.split(".")[0] for file in files for name in imports._imported(paths.at(file).read_text(encoding="utf-8"))
+        name.split(".")[0] for file in files for name in code._imported(paths.at(file).read_text(encoding="utf-8"))
     }
     assert needed - sys.stdlib_module_names == {"whereabouts", "numpy", "torch"}
 

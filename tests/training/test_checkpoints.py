@@ -186,7 +186,7 @@ def test_the_code_includes_the_checkpoints_themselves(tmp_path, monkeypatch):
     before = code_digest()
     copy = tmp_path / "checkpoints.py"
     with open(checkpoints.__file__, encoding="utf-8") as file:
-        copy.write_text(file.read() + "# a comment\n", encoding="utf-8")
+        copy.write_text(file.read() + "MORE = 1\n", encoding="utf-8")
     monkeypatch.setattr(checkpoints, "__file__", str(copy))
     assert code_digest() != before
 

@@ -9,6 +9,7 @@ was changed.
 import ast
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 for name in ("NBFORMAT_VALIDATOR", "TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR"):  # nobody's settings count
@@ -19,7 +20,7 @@ import nbformat  # noqa: E402
 
 from whereabouts import files, paths  # noqa: E402
 from whereabouts.errors import InputError, raise_all  # noqa: E402
-from whereabouts.pipeline import imports, streams  # noqa: E402
+from whereabouts.pipeline import code, streams  # noqa: E402
 
 RUNNER = (  # what makes an executed notebook, whatever is in it
     "lib/whereabouts/pipeline/execution.py",
@@ -111,7 +112,7 @@ def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
 
 
 def strip_all(root: Path = paths.ROOT) -> None:
-    """Write every notebook below `build/notebooks/`: normalised, without outputs, with the sha256 of its code.
+    """Write every notebook below `build/notebooks/`: normalised, without outputs, with a digest of its code.
 
     Raises:
         InputError: for each that cannot be read or is not Python; the others are written all the same.
@@ -120,18 +121,23 @@ def strip_all(root: Path = paths.ROOT) -> None:
     for path in listed(source):
         try:
             notebook = normalise(read(path))
-            notebook.metadata["code"] = {file: files.sha256(paths.at(file)) for file in _used(notebook, path)}
+            notebook.metadata["code"] = {file: _digest(file) for file in _used(notebook, path)}
             write(notebook, root / "build/notebooks" / path.relative_to(source))
         except InputError as error:
             problems += error.problems
     raise_all(problems)
 
 
+@cache
+def _digest(file: str) -> str:
+    return code.digest(paths.at(file).read_text(encoding="utf-8"))
+
+
 def _used(notebook: nbformat.NotebookNode, path: Path) -> list[str]:
     """The files of `lib` on which what a notebook leaves depends."""
-    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     try:
-        return sorted({*imports.modules(code), *RUNNER})
+        return sorted({*code.modules(text), *RUNNER})
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         said = f"{paths.shown(path)}: its code is not Python ({error})"
         raise InputError(f"{said}; the pipeline reads all of notebooks/: mend it or move it elsewhere") from None

@@ -12,16 +12,16 @@ import torch
 
 from whereabouts import files, paths
 from whereabouts.errors import InputError
-from whereabouts.files import sha256
-from whereabouts.pipeline import identity
+from whereabouts.pipeline import code, identity
 
 
 def code_digest() -> str:
-    """sha256 over the source of every module of `whereabouts` that this process has loaded."""
+    """Of every module of `whereabouts` that this process has loaded, but for comments and docstrings."""
     sources = sorted(
         m.__file__ for n, m in list(sys.modules.items()) if n.split(".")[0] == "whereabouts" and m.__file__
     )
-    return hashlib.sha256("".join(sha256(source) for source in sources).encode()).hexdigest()
+    digests = [code.digest(Path(source).read_text(encoding="utf-8")) for source in sources]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 class Checkpoint:
