@@ -2,7 +2,7 @@
 
 `python -m whereabouts.pipeline.notebooks` writes the normal form of every notebook below `notebooks/` to
 `build/notebooks/`, which is what the pipeline runs: opening a notebook and running it by hand makes no result stale.
-With it goes the sha256 of every module that the notebook uses: a stage is stale where, and only where, code of its own
+With it goes a digest of every module that the notebook uses: a stage is stale where, and only where, code of its own
 was changed.
 """
 
