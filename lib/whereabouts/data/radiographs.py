@@ -107,8 +107,9 @@ def _owners(
     lacking = images.keys() - owners.keys()
     for name in sorted(lacking):
         problems.append(f"{paths.shown(manifest.path(images[name]))}: has no row in {shown}; add it")
+    likely = chest.meant(owners.keys() - images.keys(), lacking)
     for name in sorted(owners.keys() - images.keys()):
-        other = chest.meant(name, lacking)
+        other = likely.get(name)
         advice = f"{other} may be meant, correct it" if other else "add it to images/ or remove the row"
         problems.append(f"{shown}: {name} has no image; {advice}")
     return owners
