@@ -118,7 +118,8 @@ def _owners(
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Names of the columns in lower case, and the rows that are not empty, each with the number of its last line.
 
-    Cells are text in one Unicode form, without spaces around. What parts them is what makes the most of the first line.
+    Cells are text in one Unicode form, all spaces alike and none around. What parts them is what makes the most of the
+    first line.
 
     Raises:
         InputError, UnicodeDecodeError, csv.Error: unreadable.
@@ -129,6 +130,6 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     first = text.partition("\n")[0]
     delimiter = separated[1] if separated else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    lines = [(reader.line_num + bool(separated), [cell.strip() for cell in row]) for row in reader]
+    lines = [(reader.line_num + bool(separated), [cell.replace("\xa0", " ").strip() for cell in row]) for row in reader]
     (_, header), *rows = [(line, row) for line, row in lines if any(row)] or [(0, [])]
     return [column.casefold() for column in header], rows
