@@ -620,3 +620,15 @@ def test_decathlon_folders(folder, tmp_path):
         save(tmp_path / "Task01" / f"labels{folder}" / "a.nii.gz", truth, np.eye(4))
     (found,) = layouts.find(tmp_path, "decathlon")
     assert (found.name, found.truth is not None) == ("a", bool(folder))
+
+
+def test_a_scan_that_is_mostly_empty_is_read_as_in_training(tmp_path):
+    """Skull-stripped, say: networks for scans clip no percentiles. A constant one is refused."""
+    scan = np.zeros((20, 20, 20), np.int16)
+    save(tmp_path / "blank.nii.gz", scan, np.eye(4))
+    scan[8:12, 8:12, 8:12] = blobs((4, 4, 4), 3)[0]
+    save(tmp_path / "stripped.nii.gz", scan, np.eye(4))
+    blank, stripped = layouts.find(tmp_path, "decathlon")
+    assert np.array_equal(layouts.load(stripped, "decathlon", ["front"]).nifti.array, scan)
+    with pytest.raises(InputError, match=r"blank\.nii\.gz: constant; cut it to what it shows"):
+        layouts.load(blank, "decathlon", ["front"])

@@ -244,14 +244,14 @@ CASES = {
     "2D": (rewrite(TRUTH, heart()[:, :, 2]), TRUTH, "has 2 axes where a volume has 3"),
     "4D": (rewrite(ED, np.stack([frame(heart())] * 2, axis=3)), ED, "has 4 axes where 3 are expected"),
     "3D cycle": (rewrite(CYCLE, frame(heart())), CYCLE, "has 3 axes where 4 are expected"),
-    "short cycle": (rewrite(CYCLE, beating(13)), CYCLE, "has 13 frames, but Info.cfg says NbFrame: 14; copy"),
+    "short cycle": (rewrite(CYCLE, beating(13)), CYCLE, "has 13 frames, but Info.cfg says NbFrame: 14; correct"),
     "cycle before ES": (
         lambda folder: [
             content("Info.cfg", b"ED: 1\nES: 12\n")(folder),
             rewrite(CYCLE, beating(11))(folder),
         ],
         CYCLE,
-        "has 11 frames, but Info.cfg says ES: 12; copy",
+        "has 11 frames, but Info.cfg says ES: 12; correct",
     ),
     "nan cycle": (rewrite(CYCLE, beating(14) * np.float32(np.nan)), CYCLE, "NaN or infinite voxels"),
     "wider cycle": (

@@ -193,3 +193,14 @@ def test_an_enlarged_image_repeats_its_pixels():
 )
 def test_same_aspect(first, second, same):
     assert chest.same_aspect(first, second) == same
+
+
+def test_names_that_are_meant_are_looked_up_and_few_are_compared(monkeypatch):
+    """With 112,000 radiographs, comparing each with each takes hours."""
+    compared = []
+    monkeypatch.setattr(chest.difflib, "get_close_matches", lambda name, few, **_: compared.append(len(few)) or [])
+    there = [f"{number:05d}_000" for number in range(1, 1000)]
+    assert chest.meant([f"{name}.png" for name in there], there) == {f"{name}.png": name for name in there}
+    assert not compared
+    assert chest.meant([f"other {name}" for name in there], there) == {}
+    assert len(compared) == max(compared) == 250

@@ -413,14 +413,15 @@ NOTHING = {"qform_code": 0, "sform_code": 0}
 UNKNOWN = "has labels other than MM-WHS's 0, 500, 600, 205, 420, 421, 550, 850, 820"
 RELABEL = "relabel these voxels, or restore the file as released"
 AGAIN = "copy or unpack it again"
+REGRID = "bring it onto that grid, or restore its header"
 CASES = {
     "empty": (content(IMAGE, b""), IMAGE, f"empty; {AGAIN}"),
     "text": (content(LABEL, b"no gzip"), LABEL, "truncated: 7 bytes do not hold a NIfTI-1 header; copy"),
     "no nifti": (content(IMAGE, gzip.compress(bytes(500))), IMAGE, f"not a NIfTI-1 file; {AGAIN}, or convert it"),
     "2D": (field(IMAGE, dim=[2, 14, 11, 1, 1, 1, 1, 1]), IMAGE, "has 2 axes where a volume has 3; give a volume"),
     "one slice": (rewrite(IMAGE, scan(heart())[:, :, :1]), LABEL, "shape (14, 11, 9), not (14, 11, 1), differs"),
-    "4D": (rewrite(IMAGE, np.stack([scan(heart())] * 2, 3)), IMAGE, f"has 4 axes where 3 are expected; {AGAIN}"),
-    "4D label": (rewrite(LABEL, np.stack([heart()] * 2, 3)), LABEL, f"has 4 axes where 3 are expected; {AGAIN}"),
+    "4D": (rewrite(IMAGE, np.stack([scan(heart())] * 2, 3)), IMAGE, "has 4 axes where 3 are expected; give one of 3"),
+    "4D label": (rewrite(LABEL, np.stack([heart()] * 2, 3)), LABEL, "has 4 axes where 3 are expected; give one of 3"),
     "no orientation": (
         field(IMAGE, **NOTHING),
         IMAGE,
@@ -435,18 +436,18 @@ CASES = {
     "shape": (
         rewrite(LABEL, heart((14, 12, 9))),
         LABEL,
-        f"shape (14, 12, 9), not (14, 11, 9), differs from its image's; {AGAIN}",
+        f"shape (14, 12, 9), not (14, 11, 9), differs from its image's; {REGRID}",
     ),
     "spacing": (
         field(LABEL, pixdim=[1, 1.25, 1.5, 2.01, 1, 1, 1, 1]),
         LABEL,
-        f"spacing [1.25, 1.5, 2.01], not [1.25, 1.5, 2.0] mm, differs from its image's; {AGAIN}",
+        f"spacing [1.25, 1.5, 2.01], not [1.25, 1.5, 2.0] mm, differs from its image's; {REGRID}",
     ),
-    "affine": (rewrite(LABEL, heart(), shift=2e-3), LABEL, f"affine differs from its image's; {AGAIN}"),
+    "affine": (rewrite(LABEL, heart(), shift=2e-3), LABEL, f"affine differs from its image's; {REGRID}"),
     "order": (
         rewrite(LABEL, heart()[::-1], order=((0, 1, 2), (-1, 1, 1))),
         LABEL,
-        f"affine differs from its image's; {AGAIN}",
+        f"affine differs from its image's; {REGRID}",
     ),
     "label 1": (rewrite(LABEL, spoilt(heart(), 1, np.int16)), LABEL, f"{UNKNOWN} (1); {RELABEL}"),
     "label -500": (rewrite(LABEL, spoilt(heart(), -500, np.int16)), LABEL, f"{UNKNOWN} (-500); {RELABEL}"),
@@ -462,13 +463,21 @@ CASES = {
         LABEL,
         f"{UNKNOWN} (1, 2, 3, 4, 5, ..); {RELABEL}",
     ),
-    "no heart": (rewrite(LABEL, 0 * heart()), LABEL, f"shows nothing but background; {AGAIN}"),
-    "nan": (rewrite(IMAGE, spoilt(scan(heart()), np.nan)), IMAGE, f"has NaN or infinite voxels; {AGAIN}"),
-    "infinite": (rewrite(IMAGE, spoilt(scan(heart()), -np.inf)), IMAGE, f"has NaN or infinite voxels; {AGAIN}"),
+    "no heart": (rewrite(LABEL, 0 * heart()), LABEL, "shows nothing but background; label it, or leave the case out"),
+    "nan": (
+        rewrite(IMAGE, spoilt(scan(heart()), np.nan)),
+        IMAGE,
+        "has NaN or infinite voxels; give these voxels numbers",
+    ),
+    "infinite": (
+        rewrite(IMAGE, spoilt(scan(heart()), -np.inf)),
+        IMAGE,
+        "has NaN or infinite voxels; give these voxels numbers",
+    ),
     "constant": (
         rewrite(IMAGE, np.full(SHAPE, -1000, np.int16)),
         IMAGE,
-        f"constant from its 5th to its 95th percentile; {AGAIN}",
+        "constant from its 5th to its 95th percentile; cut it to what it shows, or leave it out",
     ),
     "no label": (remove(LABEL), IMAGE, "has no labels; add ct_train_1001_label.nii.gz"),
     "no image": (remove(IMAGE), LABEL, "has no image; add ct_train_1001_image.nii.gz"),
@@ -539,7 +548,7 @@ def test_labels_in_another_folder_and_other_forms_are_fine(tmp_path):
     save(tmp_path / "labels" / LABEL, heart(), order=order, forms=("qform",))
     assert len(read(tmp_path)) == 1
     save(tmp_path / "labels" / LABEL, heart(), order=order, forms=("qform",), shift=0.1)
-    assert [line.partition(": ")[2] for line in problems(tmp_path)] == [f"affine differs from its image's; {AGAIN}"]
+    assert [line.partition(": ")[2] for line in problems(tmp_path)] == [f"affine differs from its image's; {REGRID}"]
 
 
 def test_only_the_affine_that_counts_is_compared(tmp_path):

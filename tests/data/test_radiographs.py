@@ -78,7 +78,7 @@ def test_every_layout_is_found(prefix, suffix, tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        '\ufeffpatient, remark, licence, id\r\n 007 , "two\r\nlines, one cell", "CC BY, 4.0", a\r\n\r\n',
+        '\ufeffpatient, remark, licence, id\r\n 007 , "two\r\nlines, one cell", "CC\u00a0BY, 4.0", a\r\n\r\n',
         "\ufeffID;Licence;Patient;;\r\na;CC BY, 4.0;007;;\r\n;;;;\r\n",
         'sep=;\r\nid;licence;patient\r\n"a";"CC BY, 4.0";"007"\r\n',
         "id\tlicence\tpatient\ra\tCC BY, 4.0\t007\r",

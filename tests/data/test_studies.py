@@ -135,7 +135,7 @@ CASES = {
     "no image": (
         rewrite("cine_frame04_gt.nii.gz", heart()),
         "cine_frame04_gt.nii.gz",
-        "labels without their image; copy or unpack it again",
+        "labels without their image; add it",
     ),
     "only labels": (remove(FIRST, SECOND, "cine_frame03.nii.gz"), TRUTH, "labels without their image"),
     "another shape": (

@@ -228,3 +228,15 @@ def test_any_damage_is_read_or_refused(kind, tmp_path):
             assert read(content, tmp_path).size[0] > 0
         except InputError as error:
             assert len(error.problems) == 1 and "; " in error.problems[0]
+
+
+def test_what_pillow_would_copy_again_and_again_is_refused_unopened(tmp_path):
+    """Each part of EXIF data, and each 255 bytes of a GIF's comment, costs a copy of all before."""
+    jpeg, part = encoded(GREY, "JPEG"), b"\xff\xe1\x00\x20Exif\0\0" + bytes(24)
+    (tmp_path / "a.jpg").write_bytes(jpeg[:2] + 101 * part + jpeg[2:])
+    with pytest.raises(InputError, match="more than 100 parts of EXIF data are refused; save it as PNG"):
+        pictures.read(tmp_path / "a.jpg", FORMATS)
+    gif = encoded(GREY, "GIF")
+    (tmp_path / "a.gif").write_bytes(gif + bytes(2**21))
+    with pytest.raises(InputError, match="more than the 2,097,152 bytes that a GIF may have; save it as PNG"):
+        pictures.read(tmp_path / "a.gif", FORMATS)

@@ -153,3 +153,10 @@ def test_a_row_of_latex_does_not_begin_with_an_option(tmp_path):
     tables.write(pd.DataFrame({"A": ["[1cm]", "*"], "B": ["", ""]}), tmp_path, "a b{", "T", ORIGIN)
     tex = (tmp_path / "a b{.tex").read_text(encoding="utf-8")
     assert "\n{[}1cm] & " in tex and "\n{*} & " in tex and r"\label{tab:a-b-}" in tex
+
+
+@pytest.mark.parametrize("name", ["__x__", "a__b", "_a_b_", "__", "snake_case"])
+def test_underscores_are_printed_as_they_are(name, tmp_path):
+    tables.write(pd.DataFrame({"name": [name]}), tmp_path, "t", "T", ORIGIN)
+    page = mistune.create_markdown(plugins=["table"])((tmp_path / "t.md").read_text(encoding="utf-8"))
+    assert f">{name}</td>" in page

@@ -22,7 +22,7 @@ from whereabouts.data.manifest import Manifest
 from whereabouts.errors import InputError, raise_all
 from whereabouts.formats import limits, volumes
 from whereabouts.formats.labels import rounded
-from whereabouts.formats.volumes import AGAIN, Nifti
+from whereabouts.formats.volumes import AGAIN, FILL, REGRID, Nifti
 from whereabouts.pipeline import progress
 
 PHASES = ("ED", "ES")
@@ -272,7 +272,7 @@ def _read_info(manifest: Manifest, file: str, problems: list[str]) -> tuple[dict
         problems += fault.problems
         return {}, {}
     if _UNREADABLE in info.get("Group", ""):
-        problems.append(f"{shown}: Group is no text in UTF-8; {AGAIN}")
+        problems.append(f"{shown}: Group is no text in UTF-8; save it so")
     numbers = {}
     for key, meaning in {"ED": "number of a frame", "ES": "number of a frame", "NbFrame": "number of frames"}.items():
         text = info.get(key)
@@ -295,13 +295,15 @@ def _cycle_problems(path: Path | None, numbers: dict[str, int], images: list[Nif
     if cycle is None:
         return problems
     if not volumes.all_finite(cycle.array):
-        problems.append(f"{paths.shown(path)}: has NaN or infinite voxels; {AGAIN}")
+        problems.append(f"{paths.shown(path)}: has NaN or infinite voxels; {FILL}")
     most, found = max(numbers, key=numbers.get, default=None), cycle.array.shape[3]
     if most and found < numbers[most]:
-        problems.append(f"{paths.shown(path)}: has {found} frames, but Info.cfg says {most}: {numbers[most]}; {AGAIN}")
+        problems.append(
+            f"{paths.shown(path)}: has {found} frames, but Info.cfg says {most}: {numbers[most]}; correct one of them"
+        )
     for image in filter(None, images):
         difference = volumes.grid_difference(image, replace(cycle, array=cycle.array[..., 0], affines={}))
         if difference:
-            problems.append(f"{paths.shown(path)}: {difference} differs from its frames'; {AGAIN}")
+            problems.append(f"{paths.shown(path)}: {difference} differs from its frames'; {REGRID}")
             break
     return problems

@@ -5,7 +5,7 @@ Left and right are the patient's: the right lung is on the left side of the imag
 
 import difflib
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +25,7 @@ ASPECT = 0.01  # relative difference between the aspects of an image and its mas
 
 _FORMATS = ("PNG", "GIF", "JPEG")
 _LIKE = 0.75  # difflib's ratio from which a name is obviously meant: JPCLN001_mask for JPCLN001
+_COMPARED = 250  # names that are compared letter by letter, of images and of masks
 
 
 @dataclass(frozen=True)
@@ -167,12 +168,20 @@ def astray(manifest: Manifest, folder: str, taken: Container[str]) -> dict[str, 
     return found
 
 
-def meant(name: str, candidates: Container[str]) -> str | None:
-    """The one of `candidates` that is obviously meant by `name`, if any: JPCLN001 by jpcln001_mask, 007 by 7."""
+def meant(names: Iterable[str], candidates: Iterable[str]) -> dict[str, str]:
+    """Those of `candidates` that are obviously meant by `names`, if any: JPCLN001 by jpcln001_mask, 007 by 7.
+
+    Names that only resemble each other are looked for among the first few, as each is compared with each.
+    """
     loose = {_loosely(candidate).lstrip("0"): candidate for candidate in sorted(candidates)}
-    wanted = _loosely(PurePosixPath(name).stem).lstrip("0")
-    closest = [wanted] if wanted in loose else difflib.get_close_matches(_loosely(name), loose, n=1, cutoff=_LIKE)
-    return loose[closest[0]] if closest else None
+    found, few = {}, list(loose)[:_COMPARED]
+    for count, name in enumerate(sorted(names)):
+        wanted = _loosely(PurePosixPath(name).stem).lstrip("0")
+        if wanted not in loose and count < _COMPARED:
+            wanted = next(iter(difflib.get_close_matches(_loosely(name), few, n=1, cutoff=_LIKE)), None)
+        if wanted in loose:
+            found[name] = loose[wanted]
+    return found
 
 
 def _loosely(name: str) -> str:
@@ -232,8 +241,9 @@ def _pairing_problems(
         for name in sorted(lacking - others.keys()):
             image = paths.shown(manifest.path(images[name]))
             problems.append(f"{image}: has no mask of the {structure}; add it or remove the image")
+        likely = meant(masked - images.keys(), lacking)
         for name in sorted(masked - images.keys()):
-            mask, other = manifest.path(masks[structure, name]), meant(name, lacking)
+            mask, other = manifest.path(masks[structure, name]), likely.get(name)
             advice = f"{other} may be meant, rename it" if other else "add its image or remove it"
             problems.append(f"{paths.shown(mask)}: no image is called {name}; {advice}")
     return problems

@@ -29,6 +29,8 @@ from whereabouts.pipeline import progress
 _LIST = "dataset.json"
 _SUFFIX = ".nii.gz"
 _KINDS = {"image": "imagesTr", "label": "labelsTr"}
+_MEND = "write it as the challenge does"
+_LABELS = 256  # the background among them; they become uint8
 _MANY = 5  # names or values in one line
 
 
@@ -107,11 +109,7 @@ def load(case: Case, structures: tuple[str, ...]) -> Scan:
     """
     problems = []
     image, truth = (orientation.try_read(path, problems) for path in (case.image, case.truth))
-    if image:
-        if not volumes.all_finite(image.array):
-            problems.append(f"{paths.shown(case.image)}: has NaN or infinite voxels; {AGAIN}")
-        elif image.array.min() == image.array.max():
-            problems.append(f"{paths.shown(case.image)}: constant, every voxel is {image.array.flat[0]:g}; {AGAIN}")
+    problems += volumes.image_faults(image, case.image, (0, 100))
     known, named = range(len(structures) + 1), f"{_LIST}'s 0 to {len(structures)}"
     problems += orientation.truth_faults(image, truth, case.truth, known, named)
     raise_all(problems)
@@ -143,20 +141,24 @@ def _content(path: Path) -> dict:
     except (ValueError, RecursionError) as fault:  # ValueError: what is not JSON, or not UTF-8
         raise InputError(f"{shown}: cannot be read ({type(fault).__name__}); {AGAIN}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{shown}: does not describe a task; {AGAIN}")
+        raise InputError(f"{shown}: does not describe a task; {_MEND}")
     structures, channels = (_in_order(content.get(key)) for key in ("labels", "modality"))
     entries, problems = content.get("training"), []
-    if len(structures) < 2 or structures[0].lower() != "background":
-        problems.append(f'{shown}: "labels" must name 0 "background", 1 and so on without a gap; {AGAIN}')
+    lower = [name.strip().lower() for name in structures]
+    if not 2 <= len(lower) <= _LABELS or lower[0] != "background":
+        wanted = f'0 "background", 1 and so on without a gap, to {_LABELS - 1} at most'
+        problems.append(f'{shown}: "labels" must name {wanted}; {_MEND}')
+    if twice := [name for name, count in Counter(lower).items() if count > 1]:
+        problems.append(f'{shown}: "labels" name {_few(twice)} more than once; give each label a name of its own')
     if not channels:
-        problems.append(f'{shown}: "modality" must name channel 0; {AGAIN}')
+        problems.append(f'{shown}: "modality" must name channel 0; {_MEND}')
     elif len(channels) > 1:
         several = f"{len(channels)} channels a volume ({', '.join(channels)})"
         problems.append(f"{shown}: {several}, only single-channel tasks are supported; choose another task")
     if not isinstance(content.get("licence", ""), str):
-        problems.append(f'{shown}: "licence" must be text; {AGAIN}')
+        problems.append(f'{shown}: "licence" must be text; {_MEND}')
     if not isinstance(entries, list) or not entries or not all(map(_is_pair, entries)):
-        problems.append(f'{shown}: "training" must list an image and a label for each case; {AGAIN}')
+        problems.append(f'{shown}: "training" must list an image and a label for each case; {_MEND}')
     raise_all(problems)
     return content
 
@@ -179,7 +181,7 @@ def _list_problems(manifest: Manifest, folder: str, pairs: list[tuple[str, str]]
     present = {name for name in manifest.files if name.startswith(places) and name.endswith(_SUFFIX)}
     listed = Counter(name for pair in pairs for name in pair)
     missing = listed.keys() - manifest.files.keys()
-    elsewhere = {name: found[0] for name in missing if (found := names.others(name, manifest.files))}
+    elsewhere = names.elsewhere(missing, manifest.files)
     more_than_once = {name for name, times in listed.items() if times > 1}
 
     def few(found: Iterable[str]) -> str:

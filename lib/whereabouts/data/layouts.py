@@ -23,7 +23,7 @@ from whereabouts.data.cardiac import STRUCTURES
 from whereabouts.data.studies import Study
 from whereabouts.errors import InputError, raise_all
 from whereabouts.formats import labels, limits, orientation, volumes
-from whereabouts.formats.volumes import AGAIN, Nifti
+from whereabouts.formats.volumes import REGRID, Nifti
 from whereabouts.formats.walk import below, few
 
 LAYOUTS = ("acdc", "decathlon", "mmwhs", "studies")
@@ -195,13 +195,13 @@ def load(volume: Volume, layout: str, structures: list[str]) -> Loaded:
         volumes.try_read(path, 3, problems, limits.FRAME_VOXELS) if as_stored else orientation.try_read(path, problems)
         for path in (volume.image, volume.truth)
     )
-    problems += volumes.image_faults(image, volume.image)
+    problems += volumes.image_faults(image, volume.image, (0, 100) if layout == "decathlon" else (5, 95))
     values = label_values(layout, structures)
     problems += labels.faults(truth and truth.array, volume.truth, list(values), ", ".join(map(str, values)))
     if image and truth:
         compare = volumes.grid_difference if as_stored else orientation.grid_difference
         if difference := compare(image, truth):
-            problems.append(f"{paths.shown(volume.truth)}: {difference} differs from its image's; {AGAIN}")
+            problems.append(f"{paths.shown(volume.truth)}: {difference} differs from its image's; {REGRID}")
     if image and volume.study:
         (path, _), *_ = volume.study.frames.values()
         first = volumes.try_read(
@@ -209,7 +209,7 @@ def load(volume: Volume, layout: str, structures: list[str]) -> Loaded:
         )  # what is wrong with it is said where it is loaded itself
         if difference := first and volumes.grid_difference(first, image):
             where = paths.shown(volume.image)
-            problems.append(f"{where}: {difference} differs from the study's first frame's; {AGAIN}")
+            problems.append(f"{where}: {difference} differs from the study's first frame's; {REGRID}")
     raise_all(problems)
     numbers = None
     if truth:

@@ -32,19 +32,22 @@ def by_composed(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def others(name: str, names: Iterable[str]) -> list[str]:
-    """Those of `names` that are `name` in another Unicode form or case, with another ending or nnU-Net's `_0000`.
+def elsewhere(missing: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    """Of names that are missing, those that are there in another Unicode form or case, or with another ending: as what.
 
-    That is how a file lies there that is missed: unpacked (`.nii`), on a disk that ignores case, renamed for a tool.
+    That is how a file lies there that is missed: unpacked (`.nii`), on a disk that ignores case, renamed for a tool
+    (nnU-Net's `_0000`).
     """
-    wanted = _core(name)
-    return [other for other in names if other != name and _core(other) == wanted]
+    there = {}
+    for name in names:
+        there.setdefault(_core(name), name)
+    return {name: there[_core(name)] for name in missing if _core(name) in there}
 
 
 def advice(name: str, names: Iterable[str], otherwise: str) -> str:
     """What to do about a file that is missed: rename the one that lies there instead, or `otherwise`."""
-    found = others(name, names)
-    return f"it lies there as {shown(found[0])}, pack or rename it" if found else otherwise
+    found = elsewhere([name], names).get(name)
+    return f"it lies there as {shown(found)}, pack or rename it" if found else otherwise
 
 
 def unpacked(manifest: Manifest, layout: re.Pattern) -> list[str]:

@@ -30,7 +30,6 @@ from whereabouts.errors import InputError, raise_all
 from whereabouts.formats import dicom, volumes
 from whereabouts.formats.labels import faults as label_faults
 from whereabouts.formats.labels import rounded
-from whereabouts.formats.volumes import AGAIN
 from whereabouts.pipeline import progress
 
 WITHDRAWN = ("0025", "0070")
@@ -78,9 +77,10 @@ def read(manifest: Manifest) -> list[Case]:
         if not folder:
             problems.append(f"{paths.shown(truth)}: has no images; add PANCREAS_{number} or remove it")
         if not truth:
-            lying = names.others(f"label{number}.nii.gz", {PurePath(file).name for file in manifest.files})
-            seen = f"has no labels but {lying[0]}" if lying else "has no labels"
-            problems.append(f"{paths.shown(folder)}: {seen}; add label{number}.nii.gz")
+            wanted = f"label{number}.nii.gz"
+            lying = names.elsewhere([wanted], sorted(PurePath(file).name for file in manifest.files)).get(wanted)
+            seen = f"has no labels but {lying}" if lying else "has no labels"
+            problems.append(f"{paths.shown(folder)}: {seen}; add {wanted}")
         case = Case(f"PANCREAS_{number}", dicom.sorted_series(folder, files, problems), truth)
         _volumes(case, problems)
         cases.append(case)
@@ -134,10 +134,13 @@ def _volumes(case: Case, problems: list[str]) -> tuple[np.ndarray | None, np.nda
     if nifti:
         wrong = label_faults(nifti.array, case.truth, (0, 1), "0 and 1")
         labels = rounded(nifti.array) == 1 if not wrong else None
-        faults += wrong or ([] if labels.any() else [f"{shown}: shows nothing but background; {AGAIN}"])
+        faults += wrong or (
+            [] if labels.any() else [f"{shown}: shows nothing but background; label it, or leave the case out"]
+        )
     if image is not None and labels is not None:
         if labels.shape != image.shape:
-            faults.append(f"{shown}: shape {labels.shape}, not {image.shape} as its slices; {AGAIN}")
+            seen = f"shape {labels.shape}, not {image.shape} as its slices"
+            faults.append(f"{shown}: {seen}; replace it by the labels of this series")
         faults += [] if faults else [f"{shown}: {fault}" for fault in _misfits(image, labels)]
     problems += faults
     return image, labels

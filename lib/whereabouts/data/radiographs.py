@@ -107,8 +107,9 @@ def _owners(
     lacking = images.keys() - owners.keys()
     for name in sorted(lacking):
         problems.append(f"{paths.shown(manifest.path(images[name]))}: has no row in {shown}; add it")
+    likely = chest.meant(owners.keys() - images.keys(), lacking)
     for name in sorted(owners.keys() - images.keys()):
-        other = chest.meant(name, lacking)
+        other = likely.get(name)
         advice = f"{other} may be meant, correct it" if other else "add it to images/ or remove the row"
         problems.append(f"{shown}: {name} has no image; {advice}")
     return owners
@@ -117,7 +118,8 @@ def _owners(
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Names of the columns in lower case, and the rows that are not empty, each with the number of its last line.
 
-    Cells are text in one Unicode form, without spaces around. What parts them is what makes the most of the first line.
+    Cells are text in one Unicode form, all spaces alike and none around. What parts them is what makes the most of the
+    first line.
 
     Raises:
         InputError, UnicodeDecodeError, csv.Error: unreadable.
@@ -128,6 +130,6 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     first = text.partition("\n")[0]
     delimiter = separated[1] if separated else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    lines = [(reader.line_num + bool(separated), [cell.strip() for cell in row]) for row in reader]
+    lines = [(reader.line_num + bool(separated), [cell.replace("\xa0", " ").strip() for cell in row]) for row in reader]
     (_, header), *rows = [(line, row) for line, row in lines if any(row)] or [(0, [])]
     return [column.casefold() for column in header], rows

@@ -22,7 +22,7 @@ from whereabouts.data.manifest import Manifest
 from whereabouts.errors import InputError, raise_all
 from whereabouts.formats import volumes
 from whereabouts.formats.labels import rounded
-from whereabouts.formats.volumes import AGAIN
+from whereabouts.formats.volumes import REGRID
 from whereabouts.pipeline import progress
 
 FRAME = re.compile(r"((?:.*/)?([^/]+))/([^/]+)_frame(\d{2}|[1-9]\d{2,8})(_gt)?")
@@ -138,12 +138,12 @@ def _problems(name: str, study: Study) -> list[str]:
         if frame == 0:
             problems.append(f"{name}_frame00: frames count from 01; number them anew")
         if image_path is None:
-            problems.append(f"{paths.shown(truth_path)}: labels without their image; {AGAIN}")
+            problems.append(f"{paths.shown(truth_path)}: labels without their image; add it")
         image = volumes.read_frame(image_path, truth_path, problems)
         first = first or image
         difference = image and volumes.grid_difference(first, image)
         if difference:
-            problems.append(f"{paths.shown(image_path)}: {difference} differs from the study's first frame's; {AGAIN}")
+            problems.append(f"{paths.shown(image_path)}: {difference} differs from the study's first frame's; {REGRID}")
     if all(truth is None for _, truth in study.frames.values()):
         problems.append(f"{name}: no frame has labels; add {study.sequence}_frameFF_gt.nii.gz for one at least")
     return problems

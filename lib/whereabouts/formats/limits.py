@@ -35,6 +35,7 @@ NIFTI = Limit("a NIfTI volume", 2**32)  # the Decathlon's largest CT has 540 MB 
 DICOM = Limit("a DICOM slice", 2**26)  # 526 kB
 SCENE = Limit("a CLEVR scene", 2**20)  # 2 kB
 PICTURE = Limit("a picture", 2**28)  # NIH's PNG have 0.5 MB, radiographs of 3000 x 3000 pixels and 16 bits 18 MB
+GIF = Limit("a GIF", 2**21)  # SCR's masks have 10 kB; Pillow copies a comment for each 255 bytes of it
 HDF5 = Limit("an HDF5 file", 2**38)  # 230,000 ultrasound frames of 224 x 288 have 15 GB; read in parts
 WEIGHTS = Limit("a file of weights", 2**32)  # 25 MB
 

@@ -15,7 +15,7 @@ import numpy as np
 from whereabouts import paths
 from whereabouts.errors import InputError
 from whereabouts.formats import labels, volumes
-from whereabouts.formats.volumes import AGAIN, TOLERANCE, Nifti
+from whereabouts.formats.volumes import REGRID, TOLERANCE, Nifti
 
 
 def _affine(nifti: Nifti) -> np.ndarray | None:
@@ -79,7 +79,7 @@ def truth_faults(
         return []
     found = labels.faults(truth.array, path, known, names)
     if not found and not labels.rounded(truth.array).any():
-        found = [f"{paths.shown(path)}: shows nothing but background; {AGAIN}"]
+        found = [f"{paths.shown(path)}: shows nothing but background; label it, or leave the case out"]
     if difference := image and grid_difference(image, truth):
-        found.append(f"{paths.shown(path)}: {difference} differs from its image's; {AGAIN}")
+        found.append(f"{paths.shown(path)}: {difference} differs from its image's; {REGRID}")
     return found

@@ -22,6 +22,7 @@ TRANSPARENT = "is transparent where it is not black; save it without transparenc
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16")
 _GAMMA = (0.4, 0.5)  # about 1 / 2.2, for which pixels are made unless the file says otherwise
 _SCANS = 100  # of a JPEG; a progressive one has about ten, and each goes over all pixels
+_EXIFS = 100  # segments of EXIF data in a JPEG, which has one; Pillow copies all of them for each
 _STARTS = {"PNG": b"\x89PNG\r\n\x1a\n", "GIF": b"GIF8", "JPEG": b"\xff\xd8\xff"}
 _TOO_MANY = f"more than {PIXELS} pixels are refused; reduce or replace it"
 _EXIF = "damaged EXIF data, which may say how it is turned; look at it and save it without them"
@@ -61,14 +62,20 @@ def read(path: Path, formats: Sequence[str]) -> Image.Image:
 
 
 def _displayed(file: BinaryIO, formats: Sequence[str], shown: str) -> Image.Image:
+    content = file.read()
+    if content.startswith(_STARTS["JPEG"]):
+        for mark, most, what in ((b"\xff\xda", _SCANS, "scans"), (b"Exif\0\0", _EXIFS, "parts of EXIF data")):
+            if content.count(mark) > most:
+                raise InputError(f"{shown}: more than {most} {what} are refused; save it as PNG")
+    if content.startswith(_STARTS["GIF"]) and len(content) > limits.GIF.size:
+        raise InputError(
+            f"{shown}: more than the {limits.GIF.size:,} bytes that {limits.GIF.kind} may have; save it as PNG"
+        )
+    file.seek(0)
     with Image.open(file, formats=formats) as picture:
         if problem := _ambiguity(picture):
             raise InputError(f"{shown}: {problem}")
         picture.verify()  # a PNG's checksums, which are not looked at below
-        is_jpeg = picture.format == "JPEG"
-    file.seek(0)
-    if is_jpeg and file.read().count(b"\xff\xda") > _SCANS:
-        raise InputError(f"{shown}: more than {_SCANS} scans are refused; save it as PNG")
     file.seek(0)
     with Image.open(file, formats=formats) as picture:
         picture.load()

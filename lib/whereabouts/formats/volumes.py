@@ -18,17 +18,13 @@ from whereabouts.formats import labels, limits, nifti_header
 from whereabouts.formats.nifti_header import Header
 
 AGAIN = "copy or unpack it again"
-
+REGRID = "bring it onto that grid, or restore its header"
+FILL = "give these voxels numbers"
 
 TOLERANCE = 1e-3  # mm, between two grids
 
-
 _DEFLATE = 1032  # bytes that one byte of deflate can stand for; whoever announces more has not stored it
-
-
 _SPARE = 2**20  # bytes behind the voxels that are let pass
-
-
 _LARGEST = float(np.finfo(np.float32).max)  # voxels become float32
 
 
@@ -96,17 +92,20 @@ def try_read(
         problems += fault.problems
         return None
     if nifti.array.ndim != axes:
-        problems.append(f"{paths.shown(path)}: has {nifti.array.ndim} axes where {axes} are expected; {AGAIN}")
+        problems.append(
+            f"{paths.shown(path)}: has {nifti.array.ndim} axes where {axes} are expected; give one of {axes}"
+        )
         return None
     return nifti
 
 
-def image_faults(image: Nifti | None, path: Path) -> list[str]:
-    """What is wrong with an image's intensities, if it could be read at all."""
+def image_faults(image: Nifti | None, path: Path, percentiles: tuple[int, int] = (5, 95)) -> list[str]:
+    """What is wrong with an image's intensities, if it could be read at all; between the percentiles they must vary."""
     if image and not all_finite(image.array):
-        return [f"{paths.shown(path)}: has NaN or infinite voxels; {AGAIN}"]
-    if image and np.equal(*np.percentile(image.array, (5, 95))):
-        return [f"{paths.shown(path)}: constant from its 5th to its 95th percentile; {AGAIN}"]
+        return [f"{paths.shown(path)}: has NaN or infinite voxels; {FILL}"]
+    if image and np.equal(*np.percentile(image.array, percentiles)):
+        between = "constant" if percentiles == (0, 100) else "constant from its {}th to its {}th percentile"
+        return [f"{paths.shown(path)}: {between.format(*percentiles)}; cut it to what it shows, or leave it out"]
     return []
 
 
@@ -118,7 +117,7 @@ def read_frame(image_path: Path | None, truth_path: Path | None, problems: list[
     if image and truth:
         difference = grid_difference(image, truth)
         if difference:
-            problems.append(f"{paths.shown(truth_path)}: {difference} differs from its image's; {AGAIN}")
+            problems.append(f"{paths.shown(truth_path)}: {difference} differs from its image's; {REGRID}")
     return image
 
 

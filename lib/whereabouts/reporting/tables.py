@@ -17,7 +17,7 @@ LATEX |= {"\\": r"\textbackslash ", "~": r"\textasciitilde ", "^": r"\textasciic
 LATEX |= {"±": r"$\pm$", "<=": r"$\leq$", "<": "$<$", ">": "$>$"}  # what LaTeX's text fonts lack
 
 # What Markdown obeys: marks, but not within words; tags, entities, links, mathematics. Not "<= 0.05", "a * b", "[mm]".
-_MARKS = re.compile(r"[\\`|$]|(?<!\w)_|_(?!\w)|[*~](?=\S)|(?<=\S)[*~]|(?<=\])(?=\()")
+_MARKS = re.compile(r"[\\`|$]|(?<![^\W_])_|_(?![^\W_])|[*~](?=\S)|(?<=\S)[*~]|(?<=\])(?=\()")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w+;)")
 # What a spreadsheet calculates: also in the wide characters of East Asia; but "-0.05" and "-3.3 ± 42.6" are numbers.
 _FORMULA = re.compile(r"[=+\-@＝＋－＠]")
