@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
+import stored
 from damage import CASES, PLAIN, becomes, flipped
 from sound import FORMATS
 from whereabouts import paths
@@ -233,7 +234,7 @@ def _runs(call: ast.Call) -> bool:
 def sources() -> dict[str, str]:
     """Path -> code of every module and notebook."""
     found = {paths.shown(path): path.read_text(encoding="utf-8") for path in sorted(paths.at("lib").rglob("*.py"))}
-    for path in sorted(paths.at("notebooks").rglob("*.ipynb")):
+    for path in stored.listed():
         cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
         found[paths.shown(path)] = "\n".join(cell.source for cell in cells)
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import stored
 from whereabouts.paths import ROOT
 from whereabouts.pipeline import notebooks
 
@@ -88,7 +89,7 @@ def prepared(folder: Path, *sources: str) -> Path:
 
 def with_values(name: str, values: dict, path: Path) -> None:
     """Write a notebook to `path` with other values in its parameters cell."""
-    notebook = notebooks.read(ROOT / "notebooks" / f"{name}.ipynb")
+    notebook = stored.read(ROOT / "notebooks" / f"{name}.ipynb")
     known = notebooks.parameters(notebook, name) | values
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     cell.source = "\n".join(f"{key} = {value!r}" for key, value in known.items())

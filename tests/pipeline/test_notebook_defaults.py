@@ -8,10 +8,11 @@ from itertools import pairwise, product
 import pytest
 import yaml
 
+import stored
 from whereabouts import paths, run
 from whereabouts.pipeline import notebooks, params
 
-NOTEBOOKS = sorted(path for path in paths.at("notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+NOTEBOOKS = stored.listed()
 
 
 def value_of(name: str, values: dict) -> object:
@@ -53,7 +54,7 @@ def given(words: list[str]) -> dict:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_defaults_are_the_demos(path, stages):
-    known = notebooks.parameters(notebooks.read(path), path.name)
+    known = notebooks.parameters(stored.read(path), path.name)
     passed, outs = stages[f"build/{path.relative_to(paths.ROOT).as_posix()}"]
     for key, value in passed[0].items():
         if any(out == value or out.startswith(f"{value}/") for out in outs):

@@ -13,19 +13,20 @@ from dvc.repo import Repo
 from dvc.stage.cache import _get_cache_hash
 from packaging.requirements import Requirement
 
+import stored
 from whereabouts.data.layouts import LAYOUTS
 from whereabouts.methods.position import POSITION_ARMS_ON
 from whereabouts.paths import ROOT
 from whereabouts.pipeline import notebooks, params
 from whereabouts.reporting.results import pages, with_results
 
-NOTEBOOKS = notebooks.listed(ROOT / "notebooks")
+NOTEBOOKS = stored.listed()
 PAGES = sorted(path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md"))
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
 def code(path: Path) -> str:
-    return "\n".join(cell.source for cell in notebooks.read(path).cells if cell.cell_type == "code")
+    return "\n".join(cell.source for cell in stored.read(path).cells if cell.cell_type == "code")
 
 
 @pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if "whereabouts.run" in stage["cmd"]])
@@ -69,7 +70,7 @@ def test_every_notebook_is_run_by_a_stage_and_stripped():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_stored_in_its_normal_form_with_short_cells(path):
-    notebook = notebooks.read(path)
+    notebook = stored.read(path)
     assert notebook == notebooks.normalise(notebook), "normalise it: outputs, ids or metadata are in the file"
     assert notebooks.parameters(notebook, path.name)
     assert max(len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code") <= 25
@@ -87,7 +88,7 @@ def test_every_parameter_that_a_stage_passes_is_one_of_its_notebooks(scale, acdc
         if "whereabouts.run" not in stage["cmd"]:
             continue
         notebook = re.search(r"build/(notebooks/\S+\.ipynb)", stage["cmd"])[1]
-        known = notebooks.parameters(notebooks.read(ROOT / notebook), notebook)
+        known = notebooks.parameters(stored.read(ROOT / notebook), notebook)
         section = re.findall(r"-f params/\$\{scale\.name\}\.yaml:(\w+)", stage["cmd"])
         used |= set(section)
         passed = {key: value for name in section for key, value in sections[name].items()}

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
+import stored
 from whereabouts import paths
 from whereabouts.errors import InputError
-from whereabouts.pipeline import notebooks, slurm
+from whereabouts.pipeline import slurm
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_later_patterns_win(resources):
 
 def test_every_training_of_the_compendium_gets_a_gpu_and_nothing_else_does(monkeypatch):
     monkeypatch.delenv(slurm.FILE, raising=False)
-    found = {path.relative_to(paths.ROOT).as_posix(): path for path in notebooks.listed(paths.ROOT / "notebooks")}
+    found = {path.relative_to(paths.ROOT).as_posix(): path for path in stored.listed()}
     with_gpu = {name for name in found if "--gpus=1" in slurm.resources(f"build/{name}")}
     assert with_gpu == {name for name, path in found.items() if "Checkpoints()" in path.read_text(encoding="utf-8")}
     assert len(with_gpu) == 9
