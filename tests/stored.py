@@ -1,4 +1,4 @@
-"""The notebooks as they are stored: one that somebody opened and ran has in its file, but not in git, what it showed."""
+"""The notebooks as git has them: one that somebody opened and ran has in its file, not in git, what it showed."""
 
 import subprocess
 from pathlib import Path
