@@ -23,6 +23,7 @@ override PYTHON := $(if $(value PYTHON),$(value PYTHON),python3)
 override VENV := $(if $(value VENV),$(value VENV),$(CURDIR)/.venv)
 RUN = "$$VENV/bin/python" -m
 REPRO = $(RUN) dvc repro
+TESTS = env OMP_NUM_THREADS=1 $(RUN) pytest -n logical --maxprocesses 8 --dist loadfile
 
 .PHONY: repro fan-out test test-slow bench lab cluster-demo ready
 # `exec`, here and below: make, told to end, tells its child, which is then no shell
@@ -37,10 +38,10 @@ fan-out: REPRO = $(RUN) whereabouts.pipeline.fan_out --jobs "$${JOBS:-0}" --on "
 fan-out: repro
 
 test: ready
-	@exec env OMP_NUM_THREADS=1 $(RUN) pytest -m "not slow" -n logical --maxprocesses 8 --dist loadfile
+	@exec $(TESTS) -m "not slow"
 
 test-slow: ready
-	@exec $(RUN) pytest -m slow
+	@exec $(TESTS) -m slow
 
 bench: ready
 	@exec $(RUN) benchmarks
