@@ -19,6 +19,8 @@ def notebook(folder, *cells, parameters="n = 2\nname = 'a'\nrate = 0.5"):
 
 
 def execute(*arguments, **environment):
+    """The runner of this checkout, whichever the environment was made for."""
     command = [sys.executable, "-m", "whereabouts.run", *map(str, arguments)]
     env = os.environ | environment
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "lib"), env.get("PYTHONPATH")]))
     return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120, env=env)
