@@ -130,7 +130,8 @@ def end_with(process: int) -> None:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m whereabouts.run", description="Run a notebook of the pipeline.")
     parser.add_argument("notebook", type=Path, help="to run")
-    parser.add_argument("output", type=Path, help="executed notebook to write, .ipynb")
+    words = "executed notebook to write, .ipynb; without it the notebook's parameters are listed"
+    parser.add_argument("output", type=Path, nargs="?", help=words)
     section = "parameters from a YAML file; as often as needed"
     parser.add_argument("-f", dest="sources", metavar="FILE[:SECTION]", action="append", default=[], help=section)
     parser.add_argument("pairs", nargs="*", metavar="key=value", help="parameters, stronger than those of -f")
@@ -141,12 +142,18 @@ def main(arguments: list[str]) -> int:
     if dvc := os.environ.pop(DVC, ""):  # not for a job, on another host
         end_with(int(dvc))
     try:
-        source, output = paths.at(options.notebook), paths.at(options.output)
+        source = paths.at(options.notebook)
+        notebook, name = notebooks.read(source), paths.shown(source)
+        defaults = notebooks.parameters(notebook, name)
+        if options.output is None:
+            print(notebooks.parameters_cell(notebook, name).source)
+            return 0
+        output = paths.at(options.output)
         values = collect(options.pairs, options.sources)
-        check(values, notebooks.parameters(notebooks.read(source), paths.shown(source)), paths.shown(source))
+        check(values, defaults, name)
         check_output(output, source)
         if slurm.wanted():
-            return slurm.submit(arguments, paths.shown(source))
+            return slurm.submit(arguments, name)
         code = execute(source, output, values)
     except (InputError, OSError) as error:  # of the second, the place for temporary files is full, say
         for problem in getattr(error, "problems", [error]):

@@ -10,6 +10,7 @@ import time
 from types import SimpleNamespace
 
 import nbformat
+import papermill
 import psutil
 import pytest
 
@@ -394,12 +395,29 @@ def test_stripping_goes_on_past_what_is_no_notebook_and_names_it(tmp_path):
         (["a = 1\nb = a + 1"], "line 2: write `name = literal`"),
         (["a = {[]: 1}"], "line 1: write `name = literal`"),
         (["a = '\0'"], "parameters cell is not Python"),
+        (["a: int = 1.5"], "line 1: a is a float, not a int; correct one of them"),
+        (["a: int"], "line 1: write `name = literal`"),
     ],
 )
 def test_the_parameters_cell_is_one_of_literals(cells, said):
     tagged = [nbformat.v4.new_code_cell(cell, metadata={"tags": ["parameters"]}) for cell in cells]
     with pytest.raises(InputError, match=said):
         notebooks.parameters(nbformat.v4.new_notebook(cells=tagged), "x.ipynb")
+
+
+def test_parameters_are_typed_described_and_listed(tmp_path, capsys):
+    cell = "steps: int = 3  # optimiser steps\nrate: float = 1e-3  # of Adam\nwindow: list = [16, 32]  # voxels"
+    path = notebook(tmp_path, "1", parameters=cell)
+    known = notebooks.parameters(notebooks.read(path), "in.ipynb")
+    assert known == {"steps": 3, "rate": 0.001, "window": [16, 32]}
+    assert run.main([str(path)]) == 0 and capsys.readouterr().out == f"{cell}\n"
+    notebooks.write(notebooks.normalise(notebooks.read(path)), path)  # papermill wants to know the language
+    asked = papermill.inspect_notebook(path)
+    assert {name: (one["inferred_type_name"], one["help"]) for name, one in asked.items()} == {
+        "steps": ("int", "optimiser steps"),
+        "rate": ("float", "of Adam"),
+        "window": ("list", "voxels"),
+    }
 
 
 def test_the_normal_form_forgets_what_a_run_by_hand_leaves(tmp_path):

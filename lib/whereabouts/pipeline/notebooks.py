@@ -90,24 +90,35 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
     files.write_text(path, nbformat.writes(notebook) + "\n")
 
 
-def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
-    """The names and default values in the cell tagged "parameters".
-
-    Raises:
-        InputError: there is not exactly one such cell, or it holds anything but `name = literal` lines.
-    """
+def parameters_cell(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+    """The cell tagged "parameters"; InputError if there is not exactly one."""
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise InputError(f"{name}: {len(cells)} cells are tagged 'parameters'; tag exactly one")
+    return cells[0]
+
+
+def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
+    """The names and default values in the cell tagged "parameters", as `papermill --help-notebook` reads it too.
+
+    Raises:
+        InputError: there is not one such cell; it holds anything but `name: type = literal  # what it is` lines,
+            of which type and words may be missing; a default is not of its type.
+    """
+    cell, defaults = parameters_cell(notebook, name), {}
     try:
-        lines, defaults = ast.parse(cells[0].source).body, {}
+        lines = ast.parse(cell.source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # of a null byte; where it is nested too deep
         raise InputError(f"{name}: parameters cell is not Python; write `name = literal` in each line") from None
     for line in lines:
+        where = f"{name}: parameters cell, line {line.lineno}"
         try:
-            defaults[line.targets[0].id] = ast.literal_eval(line.value)
+            target = line.target if isinstance(line, ast.AnnAssign) else line.targets[0]
+            value = defaults[target.id] = ast.literal_eval(line.value)
         except (AttributeError, ValueError, TypeError, RecursionError, MemoryError):  # TypeError: {[]: 1}
-            raise InputError(f"{name}: parameters cell, line {line.lineno}: write `name = literal`") from None
+            raise InputError(f"{where}: write `name = literal`") from None
+        if isinstance(line, ast.AnnAssign) and (kind := ast.unparse(line.annotation)) != type(value).__name__:
+            raise InputError(f"{where}: {target.id} is a {type(value).__name__}, not a {kind}; correct one of them")
     return defaults
 
 
