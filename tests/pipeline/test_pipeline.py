@@ -7,6 +7,7 @@ from itertools import chain, product
 from math import prod
 from pathlib import Path
 
+import papermill
 import pytest
 import yaml
 from dvc.repo import Repo
@@ -75,6 +76,14 @@ def test_a_notebook_is_stored_in_its_normal_form_with_short_cells(path):
     assert notebooks.parameters(notebook, path.name)
     assert max(len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code") <= 25
     assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_papermill_lists_the_parameters_of_a_notebook(path, tmp_path):
+    notebooks.write(stored.read(path), tmp_path / path.name)
+    told = papermill.inspect_notebook(tmp_path / path.name)
+    assert told.keys() == notebooks.parameters(stored.read(path), path.name).keys()
+    assert all(one["help"] and one["inferred_type_name"] != "None" for one in told.values()), told
 
 
 @pytest.mark.parametrize("scale", params.SCALES)
