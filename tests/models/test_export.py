@@ -151,6 +151,7 @@ def outputs(found):
 
 
 # the first layer of each kind in every run, its options and the networks in the heavier ones
+SLOW_GUARDS = pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")  # torch's
 EVERYTHING = pytest.mark.parametrize(
     "name",
     [
@@ -241,6 +242,7 @@ def and_gradients(model, x):
 
 
 @EVERYTHING
+@SLOW_GUARDS
 def test_compiled(name):
     """`torch.compile` of the whole in one graph, whatever the sizes."""
     torch.compiler.reset()
@@ -252,6 +254,7 @@ def test_compiled(name):
 
 
 @pytest.mark.slow
+@SLOW_GUARDS
 @pytest.mark.parametrize("name", LAYERS)
 def test_compiled_with_its_gradient(name):
     """As a compiler of kernels would be given both ways."""
