@@ -29,7 +29,7 @@ from whereabouts.data.scan import axial
 from whereabouts.errors import InputError, printable, raise_all
 from whereabouts.evaluation.prediction import Predictor
 from whereabouts.evaluation.scan_scores import agreement
-from whereabouts.pipeline import streams
+from whereabouts.pipeline import streams, system
 from whereabouts.pipeline.progress import bar
 from whereabouts.reporting import plotting, tables
 
@@ -267,6 +267,7 @@ def main(arguments: list[str]) -> int:
     for name, text in (("weights", "a .safetensors file"), ("input", "folder to segment"), ("output", "new folder")):
         parser.add_argument(f"--{name}", required=True, metavar=name.upper(), help=text)
     options = parser.parse_args(arguments)
+    system.check()
     try:
         table = predict(*(Path(path).absolute() for path in (options.weights, options.input, options.output)))
     except InputError as error:

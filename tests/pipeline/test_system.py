@@ -30,6 +30,21 @@ def test_another_system_is_refused_in_one_line(module, name, monkeypatch):
         system.check()
 
 
+def test_a_command_runs_the_code_of_the_checkout_in_which_it_is_called(tmp_path):
+    """Also with the environment of another checkout."""
+    here = tmp_path / "a checkout"
+    for name in ("__init__.py", "pipeline/__init__.py", "pipeline/system.py"):
+        (here / "lib/whereabouts" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "lib/whereabouts" / name, here / "lib/whereabouts" / name)
+    (here / "data").mkdir()
+    code = "from whereabouts.pipeline import system; system.check(); print(system.__file__)"
+    for place, own in ((here / "data", here), (here, here), (ROOT / "docs", ROOT), (tmp_path, ROOT)):
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "lib")}
+        command = [sys.executable, "-W", "error", "-c", code]
+        said = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+        assert said.stdout == f"{own}/lib/whereabouts/pipeline/system.py\n", said.stderr
+
+
 def stage(python, path, *words, **environment):
     """What a stage's command says that some Python starts with nothing but `path` to look for programs in."""
     command = [str(python), "-c", STARTS, *words]

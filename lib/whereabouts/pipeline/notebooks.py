@@ -20,7 +20,7 @@ import nbformat  # noqa: E402
 
 from whereabouts import files, paths  # noqa: E402
 from whereabouts.errors import InputError, raise_all  # noqa: E402
-from whereabouts.pipeline import code, streams  # noqa: E402
+from whereabouts.pipeline import code, system  # noqa: E402
 
 RUNNER = (  # what makes an executed notebook, whatever is in it
     "lib/whereabouts/pipeline/execution.py",
@@ -155,8 +155,4 @@ def _used(notebook: nbformat.NotebookNode, path: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    streams.outlast()
-    try:
-        strip_all()
-    except InputError as error:
-        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))
+    system.command(strip_all)

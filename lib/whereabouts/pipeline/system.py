@@ -20,6 +20,24 @@ def check():
     if lacking or not os.path.isdir("/proc/self"):
         words = sys.platform, ", ".join(lacking) or "/proc"
         sys.exit("error: {} has no {}: this runs on Linux only; use a Linux machine or container".format(*words))
+    _with_code_of_here()
+
+
+def _with_code_of_here():
+    """Start again with the code of the checkout in which this is called, where the environment was made for another.
+
+    Of two checkouts that share an environment, the one would otherwise run the other's code, on the other's files.
+    """
+    place = os.getcwd()
+    while not os.path.exists(os.path.join(place, "lib", "whereabouts", "__init__.py")):
+        if place == os.path.dirname(place):
+            return  # no checkout
+        place = os.path.dirname(place)
+    ours = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if not os.path.samefile(ours, os.path.join(place, "lib")):
+        given = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([os.path.join(place, "lib")] + ([given] if given else []))
+        os.execv(sys.executable, [sys.executable] + sys.orig_argv[1:])  # noqa: RUF005 (Python 2)
 
 
 def command(function, *arguments):
