@@ -6,9 +6,14 @@ from functools import cache
 
 import torch
 
+# what PyTorch on a CPU leaves to oneMKL's vector mathematics
+_VECTORISED = ("acos", "asin", "atan", "cos", "erf", "erfc", "erfinv", "exp", "expm1", "log", "log1p", "log10", "log2")
+_VECTORISED += ("sin", "sinh", "cosh", "sqrt", "tan", "tanh")
+
 
 def device() -> torch.device:
     """The accelerator where there is one, else the CPU; chosen when asked, never at import."""
+    settle_kernels()
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -19,3 +24,15 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: take blocks up to 1 GiB from the heap
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: and do not give the heap back
+
+
+@cache
+def settle_kernels() -> None:
+    """Call each vectorised function once, on one number: of threads that call it first together, some get it wrong.
+
+    oneMKL 2024.2, in the wheels of PyTorch 2.13, chooses a kernel at the first call, and a second thread may meanwhile
+    run the least accurate one (to 1e-4): one training of a hundred was another (pytorch/pytorch#188792).
+    """
+    for precision in (torch.float32, torch.float64):
+        for name in _VECTORISED:
+            getattr(torch, name)(torch.full((1,), 0.5, dtype=precision))
