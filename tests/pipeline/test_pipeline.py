@@ -72,7 +72,8 @@ def test_every_notebook_is_run_by_a_stage_and_stripped():
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_stored_in_its_normal_form_with_short_cells(path):
     notebook = stored.read(path)
-    assert notebook == notebooks.normalise(notebook), "normalise it: outputs, ids or metadata are in the file"
+    assert notebook == notebooks.normalise(notebook, ids=True), "normalise it: outputs or metadata are in the file"
+    assert all(re.fullmatch("[0-9a-f-]{8,36}", cell.id) for cell in notebook.cells), "give the cell a new id"
     assert notebooks.parameters(notebook, path.name)
     assert max(len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code") <= 25
     assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")

@@ -32,13 +32,21 @@ RUNNER = (  # what makes an executed notebook, whatever is in it
 METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 
 
-def normalise(notebook: nbformat.NotebookNode, outputs: bool = False) -> nbformat.NotebookNode:
-    """A copy without times, machine, random ids, empty cells and, unless asked for, outputs."""
+def normalise(notebook: nbformat.NotebookNode, outputs: bool = False, ids: bool = False) -> nbformat.NotebookNode:
+    """A copy without times, machine, empty cells and, unless asked for, outputs; cells are numbered or keep their ids.
+
+    In git a cell keeps its id, so that a cell put before it changes nothing of it; what runs and what ran is numbered.
+    """
     cells = []
     for cell in notebook.cells:
         if not cell.source.strip():
             continue
-        clean = {"cell_type": cell.cell_type, "id": f"cell-{len(cells):02d}", "source": cell.source, "metadata": {}}
+        clean = {
+            "cell_type": cell.cell_type,
+            "id": cell.id if ids else f"cell-{len(cells):02d}",
+            "source": cell.source,
+            "metadata": {},
+        }
         if tags := cell.metadata.get("tags"):
             clean["metadata"]["tags"] = list(tags)
         if cell.cell_type == "code":
