@@ -29,6 +29,7 @@ RUNNER = (  # what makes an executed notebook, whatever is in it
     "lib/whereabouts/pipeline/notebooks.py",
     "lib/whereabouts/pipeline/surroundings.py",
 )
+EXAMPLES = {"int": 1, "float": 0.5, "str": "a word", "bool": True, "list": [1, 2], "dict": {"key": 1}}
 METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 
 
@@ -109,6 +110,8 @@ def parameters_cell(notebook: nbformat.NotebookNode, name: str) -> nbformat.Note
 def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
     """The names and default values in the cell tagged "parameters", as `papermill --help-notebook` reads it too.
 
+    For one whose default is None, the scale's, an example of its type stands.
+
     Raises:
         InputError: there is not one such cell; it holds anything but `name: type = literal  # what it is` lines,
             of which type and words may be missing; a default is not of its type.
@@ -123,7 +126,9 @@ def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
         try:
             target = line.target if isinstance(line, ast.AnnAssign) else line.targets[0]
             value = defaults[target.id] = ast.literal_eval(line.value)
-        except (AttributeError, ValueError, TypeError, RecursionError, MemoryError):  # TypeError: {[]: 1}
+            if value is None and isinstance(line, ast.AnnAssign):
+                value = defaults[target.id] = EXAMPLES[ast.unparse(line.annotation)]
+        except (AttributeError, ValueError, TypeError, KeyError, RecursionError, MemoryError):  # TypeError: {[]: 1}
             raise InputError(f"{where}: write `name = literal`") from None
         if isinstance(line, ast.AnnAssign) and (kind := ast.unparse(line.annotation)) != type(value).__name__:
             raise InputError(f"{where}: {target.id} is a {type(value).__name__}, not a {kind}; correct one of them")

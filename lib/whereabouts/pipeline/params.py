@@ -13,20 +13,13 @@ from pathlib import Path
 from whereabouts import files, paths
 from whereabouts.errors import InputError, raise_all
 from whereabouts.pipeline import system
+from whereabouts.pipeline.choices import SCALES, SOURCES
 from whereabouts.pipeline.plain_yaml import load
 
-SCALES = ("smoke", "demo", "paper")
 REFERENCE = "paper"  # the file whose keys and types the others must have
 DEFAULTS = ("demo", "synthetic")
-SWITCHES = {  # name -> (path in params.yaml, words)
-    "scale": (("scale",), SCALES),
-    "acdc": (("data", "acdc"), ("synthetic", "real")),
-    "clevr_seg": (("data", "clevr_seg"), ("synthetic", "released")),
-    "chest": (("data", "chest"), ("synthetic", "jsrt", "radiographs")),
-    "mmwhs": (("data", "mmwhs"), ("synthetic", "mmwhs")),
-    "volumes": (("data", "volumes"), ("synthetic", "decathlon")),
-    "pancreas": (("data", "pancreas"), ("synthetic", "tcia")),
-    "ultrasound": (("data", "ultrasound"), ("synthetic", "hdf5")),
+SWITCHES = {"scale": (("scale",), SCALES)} | {  # name -> (path in params.yaml, words)
+    switch: (("data", switch), ("synthetic", *words)) for switch, words in SOURCES.items()
 }
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from whereabouts import files
 from whereabouts.errors import printable
+from whereabouts.pipeline.runs import same_scale
 
 LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
 LATEX |= {"\\": r"\textbackslash ", "~": r"\textasciitilde ", "^": r"\textasciicircum ", "|": r"\textbar "}
@@ -37,6 +38,22 @@ class Origin:
     scale: str
     data: str
     seeds: int = 0
+
+    @classmethod
+    def of(cls, *read: dict | pd.DataFrame, seeds: int = 0, data: str = "") -> "Origin":
+        """Of what was read: facts of prepared data, whose labels are named, and results, with a column `scale`.
+
+        Args:
+            read: at least one.
+            seeds: see above.
+            data: in place of the labels.
+
+        Raises:
+            InputError: not all were made at the same scale.
+        """
+        scales = [scale for one in read for scale in ([one["scale"]] if isinstance(one, dict) else one.scale.unique())]
+        labels = dict.fromkeys(one["label"] for one in read if isinstance(one, dict))
+        return cls(same_scale(*scales), data or ";\n".join(labels), seeds)
 
     def __str__(self) -> str:
         warning = "; smoke scale: the numbers mean nothing" if self.scale == "smoke" else ""

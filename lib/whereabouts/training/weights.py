@@ -38,7 +38,7 @@ def use(network: str, data: dict, **how) -> dict:
     return {"network": network, **{key: data[key] for key in ("label", "structures", "input")}, **how}
 
 
-def write(path: Path, model: nn.Module, facts: dict, use: dict | None = None) -> None:
+def write(path: Path, model: nn.Module, facts: dict, use: dict | None = None, data: dict | None = None) -> None:
     """Write the weights of `model` to `path`.
 
     Args:
@@ -47,9 +47,11 @@ def write(path: Path, model: nn.Module, facts: dict, use: dict | None = None) ->
         facts: keyword arguments of that function, JSON values. They go into one metadata key, with a sha256 of
             everything, since safetensors writes several in random order.
         use: see `use`.
+        data: facts of the prepared data that it was trained on, whose scale, label and sha256 are kept.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    said = {"facts": facts, "use": use or {}}
+    origin = {key: data[key] for key in ("scale", "label", "sha256")} if data else {}
+    said = {"facts": facts, "use": use or {}, "data": origin}
     about = said | {"sha256": _digest(tensors, said)}
     files.write_bytes(path, save(tensors, metadata={"about": json.dumps(about, sort_keys=True)}))
 
@@ -64,15 +66,21 @@ def write_curve(path: Path, curve: pd.DataFrame) -> None:
     files.write_text(path, curve.to_csv(index=False, sep="\t", float_format="%.6g"))
 
 
-def read(path: Path, network: Callable[..., nn.Module]) -> tuple[nn.Module, dict]:
+def read(path: Path, network: Callable[..., nn.Module], data: dict | None = None) -> tuple[nn.Module, dict]:
     """The network in the file at `path`, built by `network(**facts)`, on the device and in evaluation mode; its facts.
 
     No memory is taken for tensors before their shapes are found to be those of the network.
 
+    Args:
+        data: facts of the prepared data that it must have been trained on; None: it may be others.
+
     Raises:
-        InputError: there is no such file, it is damaged, or its tensors are not those of the network.
+        InputError: there is no such file, it is damaged, its tensors are not those of the network, or its data others.
     """
     with _opened(path) as (file, said, digest):
+        if data and said["data"].get("sha256") != data["sha256"]:
+            trained, given = (f"{one.get('label')} at {one.get('scale')} scale" for one in (said["data"], data))
+            raise InputError(f"{paths.shown(path)}: trained on {trained}, not on {given}; read what one run made")
         other = f"{paths.shown(path)}: weights of another network"
         try:
             if large := [name for name, value in said["facts"].items() if not _in_range(value)]:
@@ -124,7 +132,7 @@ def _opened(path: Path) -> Iterator[tuple[safe_open, dict, str]]:
                 raise InputError(f"{name}: another program's weights, which do not name their network; {_remedy(path)}")
             found = json.loads(about, parse_constant=_refuse)
             digest = found.pop("sha256")
-            if found.keys() != {"facts", "use"} or not all(type(part) is dict for part in found.values()):
+            if found.keys() != {"facts", "use", "data"} or not all(type(part) is dict for part in found.values()):
                 raise InputError(f"{name}: weights of another version; {_remedy(path)}")
             yield file, found, digest
     except (SafetensorError, OSError, TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
