@@ -1,5 +1,6 @@
-"""A notebook opened by hand has the demo's numbers, reads what the demo made, and writes where nothing reads."""
+"""A notebook that is run by hand has the numbers, and reads the places, that the pipeline gives it at that scale."""
 
+import ast
 import re
 import shlex
 from functools import reduce
@@ -11,8 +12,11 @@ import yaml
 import stored
 from whereabouts import paths, run
 from whereabouts.pipeline import notebooks, params
+from whereabouts.pipeline.choices import SCALES, SOURCES
+from whereabouts.pipeline.runs import Run
 
-NOTEBOOKS = stored.listed()
+STAGES = yaml.safe_load(paths.at("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES = {name: stage for name, stage in STAGES.items() if "whereabouts.run " in stage["cmd"]}
 
 
 def value_of(name: str, values: dict) -> object:
@@ -24,27 +28,13 @@ def resolved(text: str, values: dict) -> str:
     return re.sub(r"\$\{[\w.]+\}", lambda name: str(value_of(name[0], values)), text)
 
 
-@pytest.fixture(scope="module")
-def stages(tmp_path_factory):
-    """Notebook -> what its first stage passes it at demo scale on synthetic data, for each matrix item; outputs."""
-    root, found = tmp_path_factory.mktemp("repository"), {}
+def chosen(scale: str, last: bool, root) -> dict:
+    """params.yaml with that scale, on synthetic data or the last other source of each; root: where it is written."""
     text = paths.at("params.yaml").read_text(encoding="utf-8")
     for switch, (_, words) in params.SWITCHES.items():
-        text = params.turn(text, switch, "demo" if switch == "scale" else words[0])
+        text = params.turn(text, switch, scale if switch == "scale" else words[-1 if last else 0])
     (root / "params.yaml").write_text(text, encoding="utf-8")
-    (root / "params").symlink_to(paths.at("params"))
-    chosen, pipeline = (yaml.safe_load(t) for t in (text, paths.at("dvc.yaml").read_text(encoding="utf-8")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paths, "ROOT", root)
-        for stage in pipeline["stages"].values():
-            choices = {key: value_of(name, chosen) for key, name in stage.get("matrix", {}).items()}
-            items = [chosen | {"item": dict(zip(choices, item, strict=True))} for item in product(*choices.values())]
-            commands = [shlex.split(resolved(stage["cmd"], item)) for item in items]
-            if "whereabouts.run" in commands[0]:
-                outs = [resolved(out if isinstance(out, str) else next(iter(out)), items[0]) for out in stage["outs"]]
-                notebook = commands[0][commands[0].index("whereabouts.run") + 1]
-                found.setdefault(notebook, ([given(words) for words in commands], outs))
-    return found
+    return yaml.safe_load(text)
 
 
 def given(words: list[str]) -> dict:
@@ -52,13 +42,64 @@ def given(words: list[str]) -> dict:
     return run.collect([word for word in words if re.match(r"\w+=", word)], sources)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_defaults_are_the_demos(path, stages):
+def by_hand(stage_notebook: str, parameters: dict) -> dict:
+    """What the notebook's lines about `here` make of its parameters, None where they are so by default."""
+    path = stored.ROOT / stage_notebook.removeprefix("build/")
+    cells = [cell for cell in stored.read(path).cells if cell.cell_type == "code"]
+    names = {"Run": Run}
+    for cell in cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            exec(cell.source, names)
+            names |= parameters
+            continue
+        for line in ast.parse(cell.source).body:
+            asked = {node.id for node in ast.walk(line) if isinstance(node, ast.Name)}
+            if (
+                isinstance(line, (ast.Assign, ast.Expr))
+                and "here" in asked
+                and asked <= {*names, *_made(line), "globals"}
+            ):
+                exec(ast.unparse(line), names)
+    return {name: value for name, value in names.items() if name != "__builtins__"}
+
+
+def _made(line: ast.stmt) -> set[str]:
+    return {node.id for node in ast.walk(line) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+@pytest.mark.parametrize("other_data", [False, True], ids=["synthetic", "other"])
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", sorted(set(STAGES) - {"predict"}))
+def test_a_notebook_by_hand_is_the_stage(name, scale, other_data, tmp_path, monkeypatch):
+    stage, values = STAGES[name], chosen(scale, other_data, tmp_path)
+    (tmp_path / "params").symlink_to(paths.at("params"))
+    choices = {key: value_of(lists, values) for key, lists in stage.get("matrix", {}).items()}
+    items = [values | {"item": dict(zip(choices, item, strict=True))} for item in product(*choices.values())]
+    for item in items[:: max(1, len(items) - 1)]:  # the first and the last
+        words = shlex.split(resolved(stage["cmd"], item))
+        notebook = words[words.index("whereabouts.run") + 1]
+        with monkeypatch.context() as patch:
+            patch.setattr(paths, "ROOT", tmp_path)
+            passed = given(words)
+            numbers = {key for before, word in pairwise(words) if before == "-f" for key in run.collect([], [word])}
+            found = by_hand(notebook, {key: value for key, value in passed.items() if key not in numbers})
+        assert {key: found[key] for key in passed} == passed
+        needed = {resolved(dep, item) for dep in stage["deps"]}
+        read = {one for one in found.values() if isinstance(one, str) and re.match(rf"build/{scale}\b", one)}
+        written = {passed[key] for key in ("out", "results") if key in passed}
+        assert read - written <= needed
+        assert {dep for dep in needed if dep.startswith(f"build/{scale}") and not dep.endswith("/raw")} <= read
+        assert not any(value is None for value in found.values())
+
+
+@pytest.mark.parametrize("path", stored.listed(), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_notebook_by_hand_writes_where_nothing_reads(path):
     known = notebooks.parameters(stored.read(path), path.name)
-    passed, outs = stages[f"build/{path.relative_to(paths.ROOT).as_posix()}"]
-    for key, value in passed[0].items():
-        if any(out == value or out.startswith(f"{value}/") for out in outs):
-            assert known[key].startswith("build/scratch/"), f"{key}: where the pipeline writes"
-        else:
-            assert known[key] in [values[key] for values in passed], key
-    assert known["out"].startswith("build/scratch/")
+    assert all(known[name].startswith("build/scratch/") for name in ("out", "results") if name in known)
+
+
+def test_sources_are_those_of_the_switches():
+    offered = yaml.safe_load(paths.at("params.yaml").read_text(encoding="utf-8"))["sources"]
+    assert {name: one["suffix"] for name, one in offered.items()} == {"synthetic": ""} | {
+        word: f"-{word}" for words in SOURCES.values() for word in words
+    }

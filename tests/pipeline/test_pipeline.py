@@ -54,9 +54,10 @@ def test_every_network_that_segments_volumes_can_be_applied_to_others():
     layout_of = {}
     for name, text in code_of.items():
         if calls := re.findall(r"weights\.write\(.*", text):
-            data = re.search(r" prepared=(\S+)", STAGES[name]["cmd"])[1]
+            data = next(dep for dep in STAGES[name]["deps"] if re.search(r"/(prepared|slices)$", dep))
             layout_of[name] = re.search(r'"layout": "(\w+)"|$', code_of[made_by[data]])[1]
-            assert not layout_of[name] or all(call.endswith(", use)") for call in calls), f"{name}: {calls}"
+            assert not layout_of[name] or all(", use" in call for call in calls), f"{name}: {calls}"
+            assert all(call.endswith("data)") for call in calls), f"{name}: {calls}"
     images = {"inside-train-clevr_seg", "position-train-chest", "gates-train-planes"}
     assert {name for name, layout in layout_of.items() if not layout} == images
     assert set(layout_of.values()) == {None, *LAYOUTS}

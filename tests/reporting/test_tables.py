@@ -8,6 +8,7 @@ import mistune
 import pandas as pd
 import pytest
 
+from whereabouts.errors import InputError
 from whereabouts.metrics.statistics import stars
 from whereabouts.reporting import tables
 
@@ -26,6 +27,17 @@ def table():
 def written(table, tmp_path):
     tables.write(table, tmp_path, "table1", "Dice of 100% of clevr_seg", ORIGIN, notes="Best_of #3 & more.")
     return {path.suffix: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+
+
+def test_origin_is_of_what_was_read():
+    """Never a word of one's own: facts of data, and results that say their scale."""
+    first, second = ({"scale": "demo", "label": label, "sha256": "1"} for label in ("A (synthetic, 1)", "B (real, 2)"))
+    scores = pd.DataFrame({"scale": ["demo", "demo"], "dice": [1, 2]})
+    assert tables.Origin.of(first, scores, seeds=2) == tables.Origin("demo", "A (synthetic, 1)", 2)
+    assert tables.Origin.of(first, second, first).data == "A (synthetic, 1);\nB (real, 2)"
+    assert tables.Origin.of(first, data="no data").data == "no data"
+    with pytest.raises(InputError, match="made at demo and smoke scale"):
+        tables.Origin.of(first, scores.assign(scale="smoke"))
 
 
 def test_three_files(written):

@@ -114,7 +114,7 @@ def altered(**change):
     def alter(path):
         facts, use = weights.said(path)
         tensors = load_file(path) | change
-        said = {"facts": facts, "use": use}
+        said = {"facts": facts, "use": use, "data": {}}
         about = said | {"sha256": weights._digest(tensors, said)}
         save_file(tensors, path, {"about": json.dumps(about)})
 
@@ -151,7 +151,7 @@ def test_files_that_are_whole_and_no_weights_of_ours(replace, words, path):
 def test_no_tensor_is_read_before_its_shape_is_right(path, monkeypatch):
     """What a file announces takes no memory."""
     facts, use = weights.said(path)
-    about = {"facts": facts | {"filters": 4096}, "use": use, "sha256": ""}
+    about = {"facts": facts | {"filters": 4096}, "use": use, "data": {}, "sha256": ""}
     save_file(load_file(path), path, {"about": json.dumps(about)})
     monkeypatch.setattr(weights, "_digest", lambda *_: pytest.fail("tensors were read"))
     with pytest.raises(InputError, match="weights of another network"):
@@ -219,6 +219,17 @@ def test_weights_of_another_network(change, words, model, path):
         weights.read(path, acdc_network)
     (problem,) = error.value.problems
     assert problem.startswith(f"{path}: {words}") and "\n" not in problem
+
+
+def test_weights_know_their_data(model, path):
+    """Of another run, or of data prepared otherwise, they are not read together with these."""
+    data = {"scale": "smoke", "label": "ACDC (synthetic, 1)", "sha256": "1", "folds": []}
+    weights.write(path, model, FACTS, data=data)
+    assert weights.read(path, acdc_network, data)[1] == weights.read(path, acdc_network)[1] == FACTS
+    with pytest.raises(InputError) as error:
+        weights.read(path, acdc_network, {"scale": "demo", "label": "ACDC (synthetic, 2)", "sha256": "2"})
+    said = "trained on ACDC (synthetic, 1) at smoke scale, not on ACDC (synthetic, 2) at demo scale"
+    assert error.value.problems == [f"{path}: {said}; read what one run made"]
 
 
 def test_weights_of_another_version(path, monkeypatch):

@@ -71,17 +71,16 @@ class Run:
 
         Args:
             parameters: of a notebook, by name; `globals()` there.
-            sections: of params/<scale>.yaml, or of the scale in params.yaml.
+            sections: of params/<scale>.yaml and of the scale in params.yaml.
 
         Raises:
             InputError: the scale has none, or there is no scale.
         """
         missing, numbers = [], {}
         if self.scale:
-            everything = load(paths.at(f"params/{self.scale}.yaml"))
-            everything |= load(paths.at("params.yaml"))["scales"][self.scale]
+            files = load(paths.at(f"params/{self.scale}.yaml")), load(paths.at("params.yaml"))["scales"][self.scale]
             for section in sections:
-                numbers |= everything[section]
+                numbers |= files[0].get(section, {}) | files[1].get(section, {})
         for name in [name for name, value in parameters.items() if value is None and not name.startswith("_")]:
             if name in numbers:
                 parameters[name] = numbers[name]
