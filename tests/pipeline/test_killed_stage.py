@@ -46,12 +46,12 @@ def command(notebook, folder, *words):
 def prepared():
     """A small prepared data set below build/, as the pipeline makes it."""
     folder = paths.at("build/test/killed")
-    raw = f"raw={folder}/source/manifest.json"
+    sizes = ["side=32", "train=12", "validation=6", "test=6", f"out={folder}/clevr_seg/prepared"]
     for notebook, words in (
-        ("data/01_clevr_seg_source", ["images=24", "side=32", "samples=2", f"out={folder}/source"]),
-        ("data/02_clevr_seg_prepare", ["side=32", "train=12", "validation=6", "test=6", raw, f"out={folder}/prepared"]),
+        ("data/01_clevr_seg_source", ["images=24", "side=32", "samples=2", f"out={folder}/clevr_seg"]),
+        ("data/02_clevr_seg_prepare", sizes),
     ):
-        subprocess.run(command(notebook, folder, *words), cwd=paths.ROOT, check=True)
+        subprocess.run(command(notebook, folder, f"run={folder}", "seed=1", *words), cwd=paths.ROOT, check=True)
     return folder
 
 
@@ -61,7 +61,7 @@ def train(prepared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
 
     def words(out):
-        return command("inside/01_train_clevr_seg", folder, *TRAIN, f"prepared={prepared}/prepared", f"out={out}")
+        return command("inside/01_train_clevr_seg", folder, *TRAIN, f"run={prepared}", f"out={out}")
 
     start = time.monotonic()
     subprocess.run(words(folder / "whole"), cwd=paths.ROOT, check=True)

@@ -25,7 +25,7 @@ def per_unit(scores: pd.DataFrame, unit: str) -> pd.Series:
 
 
 def table1(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
-    """Seven methods by four factors, ours beside the paper's.
+    """Seven methods, and those of one's own, by four factors, ours beside the paper's.
 
     Args:
         scores: columns factor, method, seed, image, dice.
@@ -47,7 +47,7 @@ def table1(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
             cell = mean_sd(per_seed(of[method])) if method in of else ""
             cell = bold(cell) if method == best else cell
             row[f"{factor.capitalize()}, ours"] = cell + (f" {mark}" if mark and method == "inside" else "")
-            row[f"{factor.capitalize()}, paper"] = printed(*paper[method][factor])
+            row[f"{factor.capitalize()}, paper"] = printed(*paper[method][factor]) if method in paper else ""
     return pd.DataFrame(rows.values())
 
 

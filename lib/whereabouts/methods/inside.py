@@ -10,6 +10,7 @@ METHOD_NAMES = {
     "inside_single": "INSIDE (Single Attention)",
     "inside": "INSIDE (Multiple Attentions)",
 }
+PAPERS = tuple(METHOD_NAMES)  # without those that `methods.register` adds
 
 
 # Those of its Table 2, each with the facts that it is given; the baseline is given none.

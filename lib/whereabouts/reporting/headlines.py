@@ -7,26 +7,29 @@ from scipy import stats
 LEVEL = 0.9  # of the intervals
 
 
-def headlines(tables: dict[str, pd.DataFrame], verdicts: pd.Series) -> dict:
-    """Means with intervals of the tables that claims are about, and how many claims have which verdict.
+def headlines(tables: dict[str, pd.DataFrame], verdicts: pd.Series, chosen: dict[str, list[str]]) -> dict:
+    """Means with intervals of a few columns, and how many claims have which verdict.
 
     Args:
         tables: as for `claims.verdicts`: name -> table indexed by (seed, unit), a column a method and measure.
         verdicts: the column of `claims.verdicts`.
+        chosen: table -> the columns meant; one that was not run at this scale is left out.
 
     Returns:
-        {"verdicts": {word: count}, name: {column: {"mean", "low", "high"}}}: the mean over units, each averaged over
-        seeds, and its 90 % interval by Student's t over units; no interval of a single unit, no column without numbers.
+        {"verdicts": {word: count}, column: {"mean", "low", "high"}}: the mean over units, each averaged over seeds, and
+        its 90 % interval by Student's t over units; no interval of a single unit.
     """
     words = verdicts.str.extract("⟦(.*?)⟧")[0]
     found: dict[str, dict] = {"verdicts": words.value_counts().sort_index().to_dict()}
-    for name, table in tables.items():
-        units = table.groupby(level=-1).mean()
-        found[name] = {column: _mean(units[column].dropna()) for column in units if units[column].notna().any()}
-    return found
+    for name, columns in chosen.items():
+        units = tables[name].groupby(level=-1).mean()
+        found |= {f"{name} {column}": _mean(units[column].dropna()) for column in columns if column in units}
+    return {name: value for name, value in found.items() if value}
 
 
 def _mean(values: pd.Series) -> dict[str, float]:
+    if values.empty:
+        return {}
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return {"mean": round(mean, 4)}

@@ -24,20 +24,35 @@ from whereabouts.methods.position import POSITION_ARMS, POSITION_NAMES
 from whereabouts.reporting.tables import Origin
 
 _PALETTE = sns.color_palette("colorblind", 10)
-METHOD_COLOURS = {
-    "baseline": _PALETTE[7],
-    "film": _PALETTE[1],
-    "guiding_block": _PALETTE[2],
-    "single": _PALETTE[8],
-    "multiple": _PALETTE[9],
-    "inside_single": _PALETTE[4],
-    "inside": _PALETTE[0],
-    "unet": _PALETTE[7],  # told nothing is grey, as everywhere
-    "gan": _PALETTE[6],
-    "self_train": _PALETTE[5],
-    "sdnet": _PALETTE[3],
-    "attention": sns.color_palette("dark", 10)[4],
-}
+_OWN = ["black", *sns.color_palette("dark", 10)[5:]]  # of methods of one's own
+
+
+class _Colours(dict):
+    """Colours by method; one that `methods.register` added gets the next of its own when it is first asked for."""
+
+    def __missing__(self, name: str) -> object:
+        if name not in METHOD_NAMES:
+            raise KeyError(name)
+        own = sum(colour in _OWN for colour in self.values())
+        return self.setdefault(name, _OWN[own % len(_OWN)])
+
+
+METHOD_COLOURS = _Colours(
+    {
+        "baseline": _PALETTE[7],
+        "film": _PALETTE[1],
+        "guiding_block": _PALETTE[2],
+        "single": _PALETTE[8],
+        "multiple": _PALETTE[9],
+        "inside_single": _PALETTE[4],
+        "inside": _PALETTE[0],
+        "unet": _PALETTE[7],  # told nothing is grey, as everywhere
+        "gan": _PALETTE[6],
+        "self_train": _PALETTE[5],
+        "sdnet": _PALETTE[3],
+        "attention": sns.color_palette("dark", 10)[4],
+    }
+)
 SCALE_COLOURS = {0: METHOD_COLOURS["baseline"]} | dict(  # of lambda: told nothing is grey, as everywhere
     zip((1, 10, 256), sns.color_palette("flare", 7)[::3], strict=True)
 )
@@ -178,7 +193,7 @@ def row_labels(axes: np.ndarray, names: list[str]) -> None:
 
 def line(arm: str) -> dict:
     """Colour and dashes of a network, the same in every figure: dashed the four-layer CNN, dash-dotted reflection."""
-    if arm in METHOD_COLOURS:
+    if arm in METHOD_COLOURS or arm in METHOD_NAMES:
         return {"color": METHOD_COLOURS[arm], "linestyle": "-"}
     one = POSITION_ARMS[arm]
     dashes = "--" if one.network == "cnn" else "-." if one.padding == "reflect" else "-"
