@@ -4,7 +4,7 @@
 #                        VOLUMES=synthetic|decathlon PANCREAS=synthetic|tcia ULTRASOUND=synthetic|hdf5
 # make fan-out           the same side by side: these switches, and JOBS=N ON=here|slurm
 # make test              the tests                         make test-slow   the heavier ones
-# make bench             the benchmarks                    make lab         JupyterLab in notebooks/
+# make bench             the benchmarks                    make lab         JupyterLab, from the root
 # make cluster-demo      the smoke pipeline here and through a real Slurm on this host: the same sha256
 # PYTHON=python3 makes the environment VENV=.venv, if it is not there yet.
 
@@ -23,6 +23,7 @@ override PYTHON := $(if $(value PYTHON),$(value PYTHON),python3)
 override VENV := $(if $(value VENV),$(value VENV),$(CURDIR)/.venv)
 RUN = "$$VENV/bin/python" -m
 REPRO = $(RUN) dvc repro
+TRACKED = git rev-parse -q --verify HEAD:./dvc.yaml >/dev/null 2>&1 && ! git check-ignore -q --no-index dvc.yaml
 TESTS = env OMP_NUM_THREADS=1 $(RUN) pytest -n logical --maxprocesses 8 --dist loadfile
 
 .PHONY: repro fan-out test test-slow bench lab cluster-demo ready
@@ -31,7 +32,7 @@ repro: export SHELL = /bin/sh
 repro: ready
 	@$(RUN) whereabouts.pipeline.params scale="$$SCALE" acdc="$$ACDC" clevr_seg="$$CLEVR_SEG" chest="$$CHEST" mmwhs="$$MMWHS" \
 	  volumes="$$VOLUMES" pancreas="$$PANCREAS" ultrasound="$$ULTRASOUND"
-	@git rev-parse -q --verify HEAD:./dvc.yaml >/dev/null 2>&1 && ! git check-ignore -q --no-index dvc.yaml || $(RUN) dvc config --local core.no_scm true
+	@$(TRACKED) || $(RUN) dvc config --local core.no_scm true
 	@exec $(REPRO)
 
 fan-out: REPRO = $(RUN) whereabouts.pipeline.fan_out --jobs "$${JOBS:-0}" --on "$${ON:-here}"
@@ -47,7 +48,7 @@ bench: ready
 	@exec $(RUN) benchmarks
 
 lab: ready
-	@exec $(RUN) jupyterlab notebooks
+	@exec $(RUN) jupyterlab .
 
 cluster-demo: ready
 	@exec "$$VENV/bin/python" tests/cluster_demo.py
@@ -60,3 +61,6 @@ ready:
 	  $(RUN) pip install --quiet --disable-pip-version-check -r requirements.lock && \
 	  $(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
 	  touch "$$VENV/ready"; }
+	@! { $(TRACKED); } || { \
+	  git config whereabouts.python "$$(cd "$$VENV/bin" && pwd)/python" && \
+	  git config filter.whereabouts.clean '"$$(git config whereabouts.python)" -m whereabouts.pipeline.tidy --filter %f'; }

@@ -50,6 +50,8 @@ def normalise(notebook: nbformat.NotebookNode, outputs: bool = False, ids: bool 
         }
         if tags := cell.metadata.get("tags"):
             clean["metadata"]["tags"] = list(tags)
+        if pictures := cell.get("attachments"):  # that were pasted into its text
+            clean["attachments"] = pictures
         if cell.cell_type == "code":
             clean["execution_count"] = cell.execution_count if outputs else None
             clean["outputs"] = _joined(cell.outputs) if outputs else []
@@ -78,25 +80,48 @@ def listed(folder: Path) -> list[Path]:
     return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
-def read(path: Path) -> nbformat.NotebookNode:
-    """The notebook at `path`; InputError if there is none or it cannot be read."""
-    name, found = paths.shown(path), {}
+def content(path: Path) -> bytes:
+    """What the file of a notebook holds; InputError if there is none or it cannot be read."""
+    name = paths.shown(path)
     if not path.exists():
         raise InputError(f"{name}: no such notebook; see notebooks/")
     if not path.is_file():
         raise InputError(f"{name}: {'a folder' if path.is_dir() else 'no file'}, not a notebook; see notebooks/")
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8-sig"), 4, capture_validation_error=found)
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(name, error) from None
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """The notebook at `path`; InputError if there is none or it cannot be read."""
+    return parse(content(path), paths.shown(path))
+
+
+def parse(content: bytes, name: str) -> nbformat.NotebookNode:
+    """The notebook that a file's content is; InputError, which calls it `name`, if it is none."""
+    found = {}
+    try:
+        notebook = nbformat.reads(content.decode("utf-8-sig"), 4, capture_validation_error=found)
         if found:
             raise found["ValidationError"]
     except Exception as error:  # of nbformat: of many kinds, some of which say it in many lines
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{name}: not a readable notebook ({why}); mend it or restore it from git") from None
+        raise _unreadable(name, error) from None
     return notebook
 
 
+def _unreadable(name: str, error: Exception) -> InputError:
+    why = " ".join(str(error).split())[:200] or type(error).__name__
+    return InputError(f"{name}: not a readable notebook ({why}); mend it or restore it from git")
+
+
+def text(notebook: nbformat.NotebookNode) -> str:
+    """What the file of a notebook holds."""
+    return nbformat.writes(notebook) + "\n"
+
+
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
-    files.write_text(path, nbformat.writes(notebook) + "\n")
+    files.write_text(path, text(notebook))
 
 
 def parameters_cell(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
@@ -144,12 +169,21 @@ def strip_all(root: Path = paths.ROOT) -> None:
     source, problems = root / "notebooks", []
     for path in listed(source):
         try:
-            notebook = normalise(read(path))
-            notebook.metadata["code"] = {file: _digest(file) for file in _used(notebook, path)}
-            write(notebook, root / "build/notebooks" / path.relative_to(source))
+            write(stripped(path), root / "build/notebooks" / path.relative_to(source))
         except InputError as error:
             problems += error.problems
     raise_all(problems)
+
+
+def stripped(path: Path) -> nbformat.NotebookNode:
+    """The notebook at `path`, normalised, without outputs, with a digest of every module that it uses.
+
+    Raises:
+        InputError: it cannot be read or is not Python.
+    """
+    notebook = normalise(read(path))
+    notebook.metadata["code"] = {file: _digest(file) for file in _used(notebook, path)}
+    return notebook
 
 
 @cache
