@@ -1,4 +1,7 @@
-"""JupyterLab in a real browser: a training notebook of each chapter, run to its end as a reader would run it."""
+"""JupyterLab in a real browser: a training notebook of each chapter, run to its end as a reader would run it.
+
+git, which keeps notebooks without what they show, then sees no difference.
+"""
 
 import os
 import re
@@ -67,6 +70,17 @@ def lab(tmp_path_factory):
             server.terminate()  # it ends its kernels
 
 
+def git(folder: Path, *words: str) -> str:
+    """git in a repository that keeps notebooks as this one does, once `make ready` was called."""
+    clean = f'"{sys.executable}" -m whereabouts.pipeline.tidy --filter %f'
+    options = [f"filter.whereabouts.clean={clean}", "user.name=a", "user.email=b", f"safe.directory={folder}"]
+    command = ["git", *(word for option in options for word in ("-c", option)), *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "lib")}
+    return subprocess.run(
+        command, cwd=folder, env=environment, check=True, capture_output=True, encoding="utf-8"
+    ).stdout
+
+
 @pytest.fixture(scope="module")
 def browser():
     from playwright.sync_api import sync_playwright
@@ -107,12 +121,15 @@ def with_values(name: str, values: dict, path: Path) -> None:
 )
 def test_a_training_notebook_shows_a_live_bar_for_each_network_and_stays_tidy(name, sources, lab, browser, tmp_path):
     folder, address = lab
-    file, out = folder / f"{Path(name).parent}.ipynb", tmp_path / "out"
+    file, out = folder / f"notebooks/{Path(name).parent}.ipynb", tmp_path / "out"
     values = {"prepared": str(prepared(tmp_path, *sources)), "seed": [1], "out": str(out)}
     with_values(name, SMOKE[SECTION[name]] | values, file)
+    shutil.copy(ROOT / ".gitattributes", folder)
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
     page = browser.new_page(viewport={"width": 1300, "height": 4000})  # all cells are in sight
     page.set_default_timeout(LATEST)
-    page.goto(f"{address}/tree/{file.name}?reset&token=of-the-tests")
+    page.goto(f"{address}/tree/notebooks/{file.name}?reset&token=of-the-tests")
     page.get_by_text("| Idle").wait_for()
     page.evaluate(WATCH)
     page.get_by_role("menuitem", name="Run").click()
@@ -124,6 +141,7 @@ def test_a_training_notebook_shows_a_live_bar_for_each_network_and_stays_tidy(na
     page.screenshot(path=tmp_path / "page.png")
     page.close()
 
+    assert git(folder, "diff") == ""
     outputs = [output for cell in notebooks.read(file).cells for output in cell.get("outputs", [])]
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"], "something red"
     bars = [o.data["text/plain"] for o in outputs if "<progress" in o.get("data", {}).get("text/html", "")]
