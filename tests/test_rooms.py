@@ -12,6 +12,7 @@ from whereabouts import layers
 ROOT = Path(whereabouts.__file__).parent
 # from the roof down; no room imports from its own floor's other rooms, or from above
 FLOORS = [
+    {"sweep"},
     {"run", "predict"},
     {"chapters"},
     {"evaluation"},
