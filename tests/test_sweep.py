@@ -83,6 +83,21 @@ def test_a_job_has_a_folder_of_its_own_named_after_what_makes_it(book, tmp_path)
     assert not set(sweep.prepare(book, tmp_path / "my out", points, {"n": 5})) & set(jobs)
 
 
+def test_the_run_that_params_yaml_chooses_is_named_and_its_numbers_make_another_job(book, tmp_path, monkeypatch):
+    notebook(book.parent, CELL, parameters=PARAMETERS + '\nrun: str = ""')
+
+    def job(**given):
+        (name,) = sweep.prepare(book, tmp_path / "out", [{"n": 1}], given)
+        return name, json.loads((tmp_path / "out" / name / "parameters.json").read_text(encoding="utf-8"))["run"]
+
+    assert job(run="smoke-real")[1] == "smoke-real" and job(run="a/folder")[1] == "a/folder"
+    chosen = job()
+    assert chosen[1] and job(run=chosen[1]) == chosen and job(run="smoke-real")[0] != chosen[0]
+    load = sweep.plain_yaml.load
+    monkeypatch.setattr(sweep.plain_yaml, "load", lambda path: load(path) | {"another": 1})
+    assert job()[0] != chosen[0]
+
+
 def test_a_failure_is_named_and_stops_no_other_and_what_is_finished_is_not_run_again(book, tmp_path, capfd):
     out, must = tmp_path / "my out", tmp_path / "must"
     words = [str(book), str(out), "--over", "n=[3,1]", f"must={must}", "rate=0.25"]

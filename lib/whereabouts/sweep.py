@@ -23,6 +23,7 @@ from whereabouts import files, paths, run
 from whereabouts.errors import InputError, raise_all
 from whereabouts.pipeline import fan_out, identity, notebooks, plain_yaml, slurm, streams, system
 from whereabouts.pipeline.interruption import AGAIN
+from whereabouts.pipeline.runs import Run
 
 EXECUTED, GIVEN, LOG, LEFT = "executed.ipynb", "parameters.json", "log", "out"  # in a job's folder
 # $0 is Python, $1 the notebook's place in a job's folder, $2 OUT, $3 the job
@@ -103,14 +104,26 @@ def prepare(notebook: Path, out: Path, points: list[dict], given: dict) -> dict[
     raise_all(problems)
     jobs = {}
     for point in points:
-        values = given | point
+        values, numbers = _of_the_run(given | point, defaults)
         readable = re.sub(r"[^A-Za-z0-9._]+", "-", label(point))[:80].strip("-.")
-        job = f"{readable}-{identity.of(notebooks.text(content), values)[:8]}"
+        job = f"{readable}-{identity.of(notebooks.text(content), values | numbers)[:8]}"
         run.check_output(out / job / EXECUTED, notebook)
         notebooks.write(content, out / job / place(notebook))
         files.write_json(out / job / GIVEN, values | {LEFT: str(out / job / LEFT)})
         jobs[job] = point
     return jobs
+
+
+def _of_the_run(values: dict, defaults: dict) -> tuple[dict, dict]:
+    """The parameters, with the run by its name where params.yaml chooses it; what else the notebook takes from it."""
+    if "run" not in defaults:
+        return values, {}
+    one = Run.of(values.get("run") or "")
+    if not one.scale:
+        return values, {}
+    grid = plain_yaml.load(paths.at("params.yaml"))["scales"][one.scale]
+    numbers = [plain_yaml.load(paths.at(f"params/{one.scale}.yaml")), grid]
+    return values | {"run": "-".join([one.scale, *one.sources.values()])}, {"numbers of the run": numbers}
 
 
 def finished(folder: Path) -> bool:
@@ -145,12 +158,9 @@ def report(notebook: Path, out: Path, jobs: dict[str, dict]) -> None:
     print(f"{len(table)} rows in {paths.shown(out / 'sweep.csv')}")
     if curves:
         job, point = next(iter(jobs.items()))
-        known = notebooks.parameters(notebooks.read(notebook), paths.shown(notebook))
-        known |= json.loads((out / job / GIVEN).read_text(encoding="utf-8"))
-        words = [
-            f"{key}={value}" for key, value in known.items() if isinstance(value, str) and key not in {LEFT, *point}
-        ]
-        caption = "; ".join([paths.shown(notebook), *words])  # with the folder of the data
+        given = json.loads((out / job / GIVEN).read_text(encoding="utf-8"))
+        of_all = {key: value for key, value in given.items() if key not in {LEFT, *point}}
+        caption = f"{paths.shown(notebook)}: {label(of_all)}"  # with the run, and so scale and data
         labels = {job: label(point) for job, point in jobs.items()}
         files.write_bytes(out / "sweep.png", sweeps.draw(curves, labels, caption))
         print(f"{len(curves)} panels of curves in {paths.shown(out / 'sweep.png')}")
