@@ -54,7 +54,7 @@ def differences(value: dict, reference: dict, name: str, prefix: str = "") -> li
 def check(root: Path = paths.ROOT) -> None:
     """Raise InputError with every unknown, missing or mistyped key of `params.yaml` and `params/*.yaml`."""
     switches = load(root / "params.yaml")
-    known = {"scales", "sources", "scale", "data"}
+    known = {"scales", "sources", "choices", "scale", "data"}
     problems = [
         f"params.yaml: {word} key {key}; known here: {', '.join(sorted(known))}"
         for word, keys in (("unknown", switches.keys() - known), ("missing", known - switches.keys()))
