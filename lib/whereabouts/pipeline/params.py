@@ -150,6 +150,16 @@ def chosen() -> str:
     return f"scale {scale['name']}; data {data}; seeds {'; '.join(said)}; results in {results}"
 
 
+def _line(where: tuple[str, ...]) -> str:
+    return rf"(?m)^({'  ' * (len(where) - 1)}{where[-1]}: \*)(\w+)"
+
+
+def word(text: str, switch: str) -> str | None:
+    """What `text` of params.yaml says of a switch; None where no single line does."""
+    found = re.findall(_line(SWITCHES[switch][0]), text)
+    return found[0][1] if len(found) == 1 else None
+
+
 def turn(text: str, switch: str, word: str) -> str:
     """`text` of params.yaml with one switch turned, or back to its default where `word` is empty.
 
@@ -162,8 +172,7 @@ def turn(text: str, switch: str, word: str) -> str:
     word = word or next(one for one in words if one in DEFAULTS)
     if word not in words:
         raise InputError(f"{switch}={word}: unknown; choose one of {', '.join(words)}")
-    indent = "" if len(where) == 1 else "  "
-    turned, count = re.subn(rf"(?m)^{indent}{where[-1]}: \*\w+", f"{indent}{where[-1]}: *{word}", text)
+    turned, count = re.subn(_line(where), rf"\g<1>{word}", text)
     if count != 1:
         raise InputError(f"params.yaml: {count} lines say `{where[-1]}: *...`; restore it from git")
     return turned
