@@ -1,18 +1,19 @@
-# make repro             regenerate every table and figure, at the demo's scale on synthetic data; or, each switch going
-#                        back to that where it is not said: SCALE=smoke|demo|paper ACDC=synthetic|real
+# make repro             regenerate every table and figure that params.yaml says; or, for once, of another choice, which
+#                        leaves params.yaml and dvc.lock as they were: SCALE=smoke|demo|paper ACDC=synthetic|real
 #                        CLEVR_SEG=synthetic|released CHEST=synthetic|jsrt|radiographs MMWHS=synthetic|mmwhs
 #                        VOLUMES=synthetic|decathlon PANCREAS=synthetic|tcia ULTRASOUND=synthetic|hdf5
 # make fan-out           the same side by side: these switches, and JOBS=N ON=here|slurm
+# make push              `dvc push`, once the licences of real data have been read: LICENCE=read
 # make test              the tests                         make test-slow   the heavier ones
 # make bench             the benchmarks                    make lab         JupyterLab, from the root
 # make cluster-demo      the smoke pipeline here and through a real Slurm on this host: the same sha256
 # PYTHON=python3 makes the environment VENV=.venv, if it is not there yet.
 
 CHOICE = SCALE ACDC CLEVR_SEG CHEST MMWHS VOLUMES PANCREAS ULTRASOUND
-SWITCHES = $(CHOICE) JOBS ON PYTHON VENV
+SWITCHES = $(CHOICE) LICENCE JOBS ON PYTHON VENV
 SAID := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 $(if $(filter-out $(SWITCHES),$(SAID)),$(error $(filter-out $(SWITCHES),$(SAID)): no such switch; known: $(SWITCHES)))
-LEFT := $(strip $(foreach name,$(CHOICE),$(if $(and $(filter environment,$(origin $(name))),$(value $(name))),$(name))))
+LEFT := $(strip $(foreach name,$(CHOICE) LICENCE,$(if $(and $(filter environment,$(origin $(name))),$(value $(name))),$(name))))
 $(if $(LEFT),$(error $(LEFT): in the environment, where it would outlast this choice; unset it, and write it after `make`))
 # recipes find them in their environment, as they were given: neither make nor a shell reads them as a program
 $(foreach name,$(SWITCHES),$(eval override $(name) := $$(value $(name))))
@@ -22,21 +23,23 @@ export PYTHONPATH
 override PYTHON := $(if $(value PYTHON),$(value PYTHON),python3)
 override VENV := $(if $(value VENV),$(value VENV),$(CURDIR)/.venv)
 RUN = "$$VENV/bin/python" -m
-REPRO = $(RUN) dvc repro
+COMMAND = dvc repro
 TRACKED = git rev-parse -q --verify HEAD:./dvc.yaml >/dev/null 2>&1 && ! git check-ignore -q --no-index dvc.yaml
 TESTS = env OMP_NUM_THREADS=1 $(RUN) pytest -n logical --maxprocesses 8 --dist loadfile
 
-.PHONY: repro fan-out test test-slow bench lab cluster-demo ready
+.PHONY: repro fan-out push test test-slow bench lab cluster-demo ready
 # `exec`, here and below: make, told to end, tells its child, which is then no shell
 repro: export SHELL = /bin/sh
 repro: ready
-	@$(RUN) whereabouts.pipeline.params scale="$$SCALE" acdc="$$ACDC" clevr_seg="$$CLEVR_SEG" chest="$$CHEST" mmwhs="$$MMWHS" \
-	  volumes="$$VOLUMES" pancreas="$$PANCREAS" ultrasound="$$ULTRASOUND"
 	@$(TRACKED) || $(RUN) dvc config --local core.no_scm true
-	@exec $(REPRO)
+	@exec $(RUN) whereabouts.pipeline.choice scale="$$SCALE" acdc="$$ACDC" clevr_seg="$$CLEVR_SEG" chest="$$CHEST" mmwhs="$$MMWHS" \
+	  volumes="$$VOLUMES" pancreas="$$PANCREAS" ultrasound="$$ULTRASOUND" -- $(COMMAND)
 
-fan-out: REPRO = $(RUN) whereabouts.pipeline.fan_out --jobs "$${JOBS:-0}" --on "$${ON:-here}"
+fan-out: COMMAND = whereabouts.pipeline.fan_out --jobs "$${JOBS:-0}" --on "$${ON:-here}"
 fan-out: repro
+
+push: ready
+	@exec $(RUN) whereabouts.pipeline.choice -- whereabouts.data.push "$$LICENCE"
 
 test: ready
 	@exec $(TESTS) -m "not slow"

@@ -69,6 +69,15 @@ def test_real_data_come_from_a_linked_folder_and_nothing_is_made(root, tmp_path_
     assert manifest.label == f"ACDC (real, {manifest.digest}, Bernard et al. 2018, CC BY-NC-SA 4.0)"
 
 
+@pytest.mark.parametrize("name", ["decathlon.dvc", "decathlon/Task04_Hippocampus.dvc"])
+def test_a_data_set_that_is_tracked_but_not_there_is_to_be_pulled(name, root):
+    (paths.RAW / "decathlon").mkdir()
+    (paths.RAW / name).touch()
+    source.index()
+    with pytest.raises(InputError, match=rf"\*decathlon; run `dvc pull data/raw/{name}`, place or link the data set"):
+        source.provide("decathlon", "decathlon", "build/volumes", write)
+
+
 def theirs(root):
     """A study of somebody's, with a folder called raw."""
     write(root / "study" / "raw")

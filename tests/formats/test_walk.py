@@ -27,7 +27,19 @@ def fill(root, *names):
 
 
 def test_leftovers_and_what_is_hidden_are_no_data(tmp_path):
-    left = (".gitkeep", "._a", "a~", "~$a.docx", ".a.swp", "a.swp", "#a#", "Thumbs.db", "desktop.ini", ".DS_Store")
+    left = (
+        ".gitkeep",
+        "._a",
+        "a~",
+        "~$a.docx",
+        ".a.swp",
+        "a.swp",
+        "#a#",
+        "a.dvc",
+        "Thumbs.db",
+        "desktop.ini",
+        ".DS_Store",
+    )
     fill(tmp_path, *left, "__MACOSX/a", ".git/a", "lost+found/a", "b/c", "a", "sub/#7", "b~c")
     assert list(below(tmp_path)) == ["a", "b/c", "b~c", "sub/#7"]
 
@@ -140,8 +152,3 @@ def test_a_file_of_just_the_limit_is_read(tmp_path):
 def test_what_is_no_name_of_a_file(name):
     with pytest.raises(InputError, match="no name of a file"):
         limits.read(name, limits.INFO)
-
-
-def test_dvc_stays_out_of_what_people_put_below_data_raw():
-    lines = (paths.ROOT / ".dvcignore").read_text(encoding="utf-8").splitlines()
-    assert lines.index("/data/raw/*") < lines.index("!/data/raw/.gitkeep")  # the only file that data.dvc pins

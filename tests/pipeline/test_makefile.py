@@ -73,20 +73,23 @@ def test_the_environment_is_made_where_the_checkout_is_and_once(make):
     assert "venv" not in lines and "pip" not in lines
 
 
-def test_without_a_switch_every_one_goes_back_to_its_default(make):
+def test_without_a_switch_none_is_turned(make):
     lines, _ = make("repro")
-    assert called(lines, "whereabouts.pipeline.params") == [f"{name}=" for name in SWITCHES]
-    assert called(lines, "dvc") == ["config", "--local", "core.no_scm", "true"] and lines[-2:] == ["dvc", "repro"]
+    assert called(lines, "dvc") == ["config", "--local", "core.no_scm", "true"]
+    said = [f"{name}=" for name in SWITCHES]
+    assert called(lines, "whereabouts.pipeline.choice") == [*said, "--", "dvc", "repro"]
 
 
 @pytest.mark.parametrize("word", HOSTILE)
 def test_a_switch_is_a_word_whatever_is_in_it_and_wherever_it_is_said(word, make):
     lines, _ = make("repro", f"SCALE={word}")
-    assert called(lines, "whereabouts.pipeline.params")[0] == f"scale={word}"
+    assert called(lines, "whereabouts.pipeline.choice")[0] == f"scale={word}"
     lines, done = make("repro", SCALE=word)
     assert not lines and done.returncode and "SCALE: in the environment" in done.stderr
     for lines, _ in (make("fan-out", f"JOBS={word}", f"ON={word}"), make("fan-out", JOBS=word, ON=word)):
-        assert called(lines, "whereabouts.pipeline.fan_out") == ["--jobs", word, "--on", word]
+        assert lines[-5:] == ["whereabouts.pipeline.fan_out", "--jobs", word, "--on", word]
+    lines, _ = make("push", f"LICENCE={word}")
+    assert lines[-3:] == ["--", "whereabouts.data.push", word]
 
 
 @pytest.mark.parametrize("word", ["$(shell touch pwned)/x", "a b", "$x"])
@@ -98,11 +101,12 @@ def test_so_are_the_places_of_python_and_of_its_environment(word, make):
 
 
 def test_what_is_left_in_the_environment_is_no_choice(make):
-    lines, done = make("fan-out", "CHEST=jsrt", ACDC="real", VOLUMES="decathlon", SCALE="", CHEST="radiographs")
-    assert not lines and done.returncode and "ACDC VOLUMES: in the environment, where it would" in done.stderr
+    left = {"ACDC": "real", "VOLUMES": "decathlon", "LICENCE": "read"}
+    lines, done = make("fan-out", "CHEST=jsrt", SCALE="", CHEST="radiographs", **left)
+    assert not lines and done.returncode and "ACDC VOLUMES LICENCE: in the environment, where it would" in done.stderr
 
 
-@pytest.mark.parametrize("goal", ["repro", "fan-out", "test", "test-slow", "bench", "lab", "cluster-demo"])
+@pytest.mark.parametrize("goal", ["repro", "fan-out", "push", "test", "test-slow", "bench", "lab", "cluster-demo"])
 def test_what_runs_is_makes_own_child_and_ends_with_it(goal, make):
     _, done = make(goal)
     assert done.stdout.splitlines()[-1].startswith("called by make with ")
@@ -115,7 +119,7 @@ def test_stages_are_given_to_a_shell_that_is_one(make):
 
 def test_fan_out_takes_the_same_switches(make):
     lines, _ = make("fan-out", "SCALE=smoke")
-    assert called(lines, "whereabouts.pipeline.params")[0] == "scale=smoke"
+    assert called(lines, "whereabouts.pipeline.choice")[0] == "scale=smoke"
     assert lines[-5:] == ["whereabouts.pipeline.fan_out", "--jobs", "0", "--on", "here"]
 
 

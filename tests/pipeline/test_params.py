@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
 from whereabouts.errors import InputError
 from whereabouts.paths import ROOT
@@ -53,7 +54,7 @@ def test_all_faults_are_named_at_once(project):
     [
         ("scale: *demo", "scale: big", "params.yaml: scale: write one of *smoke, *demo, *paper"),
         ("  acdc: *synthetic", "  acdc: *released", "params.yaml: data.acdc: write one of *synthetic, *real"),
-        ("\ndata:\n", "\nsource: here\ndata:\n", "params.yaml: unknown key source; known here: data, scale, scales"),
+        ("\ndata:\n", "\nsource: here\ndata:\n", "params.yaml: unknown key source; known here: choices, data, scale"),
         ("fold: [0]", "fould: [0]", "params.yaml, scales.smoke: unknown key acdc.fould"),
     ],
 )
@@ -97,7 +98,7 @@ def test_what_goes_into_paths_and_commands_is_plain_words(project, old, new, sai
 def test_another_structure_is_told_in_lines(project, key, value):
     text = (project / "params.yaml").read_text(encoding="utf-8")
     content = {name: f"{name}: {value}" for name in [key]}
-    for name in ("scales", "sources", "scale", "data"):
+    for name in ("scales", "sources", "choices", "scale", "data"):
         content.setdefault(name, f"{name}: {yaml.safe_load(text)[name]!r}")
     (project / "params.yaml").write_text("\n".join(content.values()), encoding="utf-8")
     assert problems(project)
@@ -117,6 +118,31 @@ def test_a_switch_turns_one_line_and_keeps_the_comments(project, switch, word):
     content = yaml.safe_load(turned)
     value = content["scale"] if switch == "scale" else content["data"][switch]
     assert value["name"] == word
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "line"),
+    [
+        ("params/smoke.yaml", "gates_train_volumes.readings.shift=0.2", "    shift: 0.2"),
+        ("params/demo.yaml", "inside_train_clevr_seg.steps=400", "  steps: 400  # INSIDE needs about 200"),
+        ("params/paper.yaml", "chest_prepare.shares=[1,2,3]", "chest_prepare: {side: 256, shares: [1, 2, 3], seed: 1}"),
+        ("params.yaml", "scale.repeats.seed=[1,2,3]", "    repeats: {seed: [1, 2, 3]}"),
+    ],
+)
+def test_an_experiment_of_dvc_changes_one_line_of_a_file(project, name, override, line):
+    before = (project / name).read_text(encoding="utf-8").splitlines()
+    apply_overrides(project / name, [override])  # what `dvc exp run -S` does
+    after = (project / name).read_text(encoding="utf-8").splitlines()
+    ((_, new),) = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+    assert new.startswith(line)
+
+
+def test_the_choices_listed_are_those_there_are(project):
+    listed = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))["choices"]
+    assert {switch: tuple(words) for switch, words in listed.items()} == {
+        switch: words for switch, (_, words) in params.SWITCHES.items()
+    }
+    assert all(word == its["name"] for words in listed.values() for word, its in words.items())
 
 
 @pytest.mark.parametrize(("switch", "default"), [(s, "demo" if s == "scale" else "synthetic") for s in params.SWITCHES])

@@ -174,10 +174,10 @@ def test_lock_project_and_conda_environment_agree():
     assert {"pip": ["-r requirements.lock", "-e ."]} in conda
 
 
-def test_data_are_pinned_without_a_cache():
+def test_data_are_pinned_without_a_cache_and_leave_room_for_data_sets():
     (out,) = yaml.safe_load((ROOT / "data.dvc").read_text(encoding="utf-8"))["outs"]
-    assert out["path"] == "data/raw" and out["cache"] is False  # cached, a fresh clone could not run
-    assert (ROOT / "data" / "raw" / ".gitkeep").exists()
+    assert out["path"] == "data/raw/.gitkeep" and out["cache"] is False  # cached, a fresh clone could not run
+    assert (ROOT / out["path"]).exists()
 
 
 def test_the_readme_maps_every_figure_and_the_pages_of_results_show_what_is_committed():

@@ -72,8 +72,10 @@ def provide(dataset: str, source: str, folder: Path, write: Callable[[Path], Non
     found = Manifest.read(f"build/index/{dataset}.json")
     manifest = Manifest(found.dataset, known.state, found.root, found.files, known.licence)
     if not manifest.files:
+        tracked = sorted(paths.RAW.glob(f"{known.folder}.dvc")) or sorted(paths.RAW.glob(f"{known.folder}/*.dvc"))
+        pull = "".join(f"run `dvc pull {paths.shown(path)}`, " for path in tracked[:1])
         raise InputError(
-            f"data/raw/{known.folder}: no files, and params.yaml says data.{known.switch}: *{source}; place or "
+            f"data/raw/{known.folder}: no files, and params.yaml says data.{known.switch}: *{source}; {pull}place or "
             f"link the data set there (data/README.md says how), or set data.{known.switch}: *synthetic"
         )
     with files.new_folder(folder / "raw"):  # an empty one: DVC asks for all that a stage may leave

@@ -1,7 +1,7 @@
 """Which files of a folder count, for the index, `whereabouts.predict` and whoever else takes a folder as it is.
 
-DVC is not asked: `.dvcignore` keeps it out of what people put below data/raw, where it would wait for a FIFO, read
-devices without end, and stop at a name that is not UTF-8.
+DVC is not asked: it does not follow links to folders, and what people put below data/raw without telling it (which git,
+and so DVC, does not look into) may hold FIFOs, devices and names that are not UTF-8.
 """
 
 import heapq
@@ -80,10 +80,10 @@ def few(items: list[Path]) -> str:
 
 
 def _leftover(name: str) -> bool:
-    """Hidden, or what editors, macOS, Windows and file servers leave behind."""
+    """Hidden, or what editors, DVC, macOS, Windows and file servers leave behind."""
     return (
         name.startswith((".", "~$"))
-        or name.endswith(("~", ".swp", ".swo"))
+        or name.endswith(("~", ".swp", ".swo", ".dvc"))
         or (name.startswith("#") and name.endswith("#"))
         or name.casefold() in _LEFTOVERS
     )

@@ -54,7 +54,7 @@ def differences(value: dict, reference: dict, name: str, prefix: str = "") -> li
 def check(root: Path = paths.ROOT) -> None:
     """Raise InputError with every unknown, missing or mistyped key of `params.yaml` and `params/*.yaml`."""
     switches = load(root / "params.yaml")
-    known = {"scales", "sources", "scale", "data"}
+    known = {"scales", "sources", "choices", "scale", "data"}
     problems = [
         f"params.yaml: {word} key {key}; known here: {', '.join(sorted(known))}"
         for word, keys in (("unknown", switches.keys() - known), ("missing", known - switches.keys()))
@@ -150,6 +150,16 @@ def chosen() -> str:
     return f"scale {scale['name']}; data {data}; seeds {'; '.join(said)}; results in {results}"
 
 
+def _line(where: tuple[str, ...]) -> str:
+    return rf"(?m)^({'  ' * (len(where) - 1)}{where[-1]}: \*)(\w+)"
+
+
+def word(text: str, switch: str) -> str | None:
+    """What `text` of params.yaml says of a switch; None where no single line does."""
+    found = re.findall(_line(SWITCHES[switch][0]), text)
+    return found[0][1] if len(found) == 1 else None
+
+
 def turn(text: str, switch: str, word: str) -> str:
     """`text` of params.yaml with one switch turned, or back to its default where `word` is empty.
 
@@ -162,8 +172,7 @@ def turn(text: str, switch: str, word: str) -> str:
     word = word or next(one for one in words if one in DEFAULTS)
     if word not in words:
         raise InputError(f"{switch}={word}: unknown; choose one of {', '.join(words)}")
-    indent = "" if len(where) == 1 else "  "
-    turned, count = re.subn(rf"(?m)^{indent}{where[-1]}: \*\w+", f"{indent}{where[-1]}: *{word}", text)
+    turned, count = re.subn(_line(where), rf"\g<1>{word}", text)
     if count != 1:
         raise InputError(f"params.yaml: {count} lines say `{where[-1]}: *...`; restore it from git")
     return turned
