@@ -53,15 +53,17 @@ def draw(curves: pd.DataFrame, measure: str, panels: dict[str, tuple[str, ...]])
     Args:
         measure: the column that is drawn, in [0, 1].
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(7.2, 2.7), sharey=True)
+    figure, axes = plt.subplots(1, len(panels), figsize=(7.2, 3.2), sharey=True)
     for ax, (title, networks) in zip(axes, panels.items(), strict=True):
         for (name, _), one in curves[curves.network.isin(networks)].groupby(["network", "seed"]):
             ax.plot(one.step, one[measure], marker="o", markersize=2, **line(name))
             for end in one.groupby("part", sort=False).step.max()[:-1] if "part" in one else []:
                 ax.axvline(end, color="0.85", linewidth=0.8, zorder=0)
         ax.set(title=title, xlabel="step")
+        ax.xaxis.get_major_locator().set_params(integer=True)
         if named := {of.get_label(): of for of in ax.lines if not of.get_label().startswith("_")}:
-            ax.legend(handles=list(named.values()), frameon=False, fontsize=6)
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.25)}
+            ax.legend(handles=list(named.values()), frameon=False, fontsize=6, **below)
     axes[0].set_ylabel(f"validation {measure.capitalize()}")
     return figure
 
