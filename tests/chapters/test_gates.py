@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 
 from verdicts import verdicts
 from whereabouts.chapters.gates import plane_tables, scan_tables
-from whereabouts.chapters.gates.claims import claim_tables, headline_tables, identifier
+from whereabouts.chapters.gates.claims import claim_tables, identifier
 from whereabouts.evaluation.boxes import localisation_table
 from whereabouts.methods.gates import GATES_NAMES, PANCREAS_ARMS, VOLUME_ARMS
 from whereabouts.paths import ROOT
@@ -495,15 +495,6 @@ def test_claim_tables_are_indexed_by_seed_and_unit_in_per_cent_and_mm():
     of_c1 = found["attention"].loc[(1, "c1"), ["inside_3", "outside_3", "contrast_3"]]
     assert of_c1.tolist() == pytest.approx([95, 74.9, 20.1])
     assert all(table.index.nlevels == 2 and table.columns.is_unique for table in found.values())
-
-
-def test_headlines_are_dice_f1_boxes_and_contrast_and_no_times():
-    found = headline_tables(of_claims())
-    assert list(found["volumes"]) == [f"{arm.replace('-', '_')}_average_dice" for arm in sorted(VOLUME_ARMS)]
-    assert "attention_folds_pancreas_dice" in found["pancreas"] and found["pancreas"].shape[1] == 7
-    assert found["planes"].shape[1] == 6 and list(found["boxes"]) == ["iou"]
-    assert list(found["attention"]) == [f"contrast_{moment}" for moment in range(1, 6)]
-    assert found.keys() == {"volumes", "pancreas", "planes", "boxes", "attention"}
 
 
 def test_the_papers_own_numbers_hold_and_every_claim_speaks_of_what_a_full_run_has():

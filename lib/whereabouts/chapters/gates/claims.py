@@ -73,17 +73,3 @@ def claim_tables(
         "boxes": 100 * boxes[["iou", "correct", "relative"]],
         "attention": 100 * kept,
     }
-
-
-def headline_tables(measured: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Of what `claim_tables` returns the columns that say most in the fewest numbers, none of them a time."""
-    of = {
-        "volumes": "_average_dice$",
-        "pancreas": "_dice$",
-        "planes": "_f1$",
-        "boxes": "^iou$",
-        "attention": "^contrast",
-    }
-    found = {name: measured[name].filter(regex=columns) for name, columns in of.items()}
-    found["pancreas"] = found["pancreas"].filter(regex="_pancreas_")  # the average is over this structure alone
-    return found

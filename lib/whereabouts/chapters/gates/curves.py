@@ -1,5 +1,7 @@
 """How the networks of the attention gates' chapter learnt: their scores on the validation set, step by step."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import pandas as pd
 
@@ -7,6 +9,7 @@ from whereabouts import paths
 from whereabouts.chapters.gates.plane_tables import SIZES, sized
 from whereabouts.formats.csv_tables import read_table
 from whereabouts.methods.gates import GATES_NAMES, PANCREAS_ARMS, PLANE_METHODS, STARTS, VOLUME_ARMS
+from whereabouts.reporting import curves as plots
 from whereabouts.reporting import plotting
 
 # the columns of the tables for `dvc plots`, which are the same at every scale
@@ -41,10 +44,10 @@ def by_size(curves: pd.DataFrame, planes: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(network=rows["method"] + "-" + rows["size"])
 
 
-def wide(curves: pd.DataFrame, measure: str, networks: tuple[str, ...]) -> pd.DataFrame:
-    """Columns step and one a network: its mean over seeds; empty where it was not run, or had ended."""
-    table = curves.pivot_table(index="step", columns="network", values=measure).reindex(columns=list(networks))
-    return table.rename_axis(columns=None).reset_index()
+def write(path: Path, curves: pd.DataFrame, measure: str, networks: tuple[str, ...]) -> None:
+    """Write the table for `dvc plots`: step, and a column for each of `networks`, empty where it was not run."""
+    found = {name: [one for _, one in curves[curves.network == name].groupby("seed")] for name in networks}
+    plots.write(path, found, measure)
 
 
 def draw(curves: pd.DataFrame, measure: str, panels: dict[str, tuple[str, ...]]) -> plt.Figure:
