@@ -1,6 +1,6 @@
 """The networks of Attention Gated Networks' chapter: their names in files and in print."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,50 @@ PANCREAS_ARMS = {
 } | {f"attention-fold{k}": PancreasArm("attention", "scratch", k) for k in range(5)}
 
 PLANE_METHODS = ("sononet", "ag_sononet")
+
+
+@dataclass(frozen=True)
+class PlanePart:
+    """One part of the training of a classifier; it starts from the weights of the part before.
+
+    Args:
+        method: one of `PLANE_METHODS`.
+        aggregation: of AG-Sononet's scales; "" of Sononet.
+        steps: at most.
+        learning_rate: at the start of the part.
+    """
+
+    method: str
+    aggregation: str
+    steps: int
+    learning_rate: float
+
+    @property
+    def name(self) -> str:
+        """Short, as a curve or a progress bar is called."""
+        return self.aggregation or self.method
+
+
+def plane_parts(scales: str, aggregation: str, lengths: list[tuple[int, float]]) -> dict[str, list[PlanePart]]:
+    """The parts in which each of `PLANE_METHODS` is trained, one after another.
+
+    AG-Sononet begins as a Sononet, "partially trained" (section 3.2.1); then its scales are taught; last, if
+    `aggregation` is "fine_tuned", a layer on all of them and whatever is below it. Any other aggregation has these two
+    in one. Sononet has the same parts, each as long and at the same rate, so that it is not beaten by steps.
+
+    Args:
+        scales: how the scales are taught before the last part, one of `whereabouts.models.sononet.AGGREGATIONS`.
+        aggregation: of the network that comes out.
+        lengths: steps and learning rate of the three parts.
+    """
+    first, middle, last = lengths
+    gated = [PlanePart("sononet", "", *first)]
+    if aggregation == "fine_tuned":
+        gated += [PlanePart("ag_sononet", scales, *middle), PlanePart("ag_sononet", aggregation, *last)]
+    else:
+        gated.append(PlanePart("ag_sononet", aggregation, middle[0] + last[0], middle[1]))
+    return {"sononet": [replace(part, method="sononet", aggregation="") for part in gated], "ag_sononet": gated}
+
 
 GATES_NAMES = {
     "unet": "U-Net",
