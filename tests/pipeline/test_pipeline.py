@@ -128,11 +128,12 @@ def test_dvc_resolves_the_pipeline_at_every_scale(scale, tmp_path):
     grid = yaml.safe_load(text)["scale"]
     for dataset, chapter in (("clevr", "clevr_seg"), ("acdc", "acdc")):
         stages = [name for name in names if name.startswith(f"inside-train-{chapter}@")]
-        assert len(stages) == prod(map(len, grid[dataset].values()))
+        assert len(stages) == prod(map(len, grid[dataset].values())) * len(grid["repeats"]["seed"])
     for dataset, arms in POSITION_ARMS_ON.items():
         listed = grid[f"position_{dataset}"]["arm"]
         assert listed in (["all"], arms)
-        assert [f"position-train-{dataset}@{arm}" in names for arm in listed] == [True] * len(listed)
+        trained = [f"position-train-{dataset}@{arm}-{seed}" for arm in listed for seed in grid["repeats"]["seed"]]
+        assert set(trained) <= set(names)
     assert all(f"/{scale}/" in out for out in outs if not out.startswith(("build/index", "build/notebooks")))
 
 
