@@ -460,7 +460,7 @@ def learnt(folder):
     return trained.curves(pd.concat([rows, rows]), lambda **one: trained.weights_of(folder, **one))
 
 
-def test_curves_are_of_every_network_once_and_the_mean_is_of_those_with_all_labels(tmp_path):
+def test_curves_are_of_every_network_once(tmp_path):
     found = learnt(tmp_path)
     assert found.groupby(["arm", "percent", "seed"]).dice.apply(list).to_dict() == {
         ("unet", 100, 1): [0.2, 0.6],
@@ -468,12 +468,6 @@ def test_curves_are_of_every_network_once_and_the_mean_is_of_those_with_all_labe
         ("gan", 6, 1): [0.1],
         ("sdnet-z4", 100, 1): [0.3],
     }
-    mean = trained.by_method(found)
-    assert list(mean.columns) == ["step", *SDNET_METHODS] and mean.step.tolist() == [10, 20]
-    assert mean.unet.tolist() == pytest.approx([0.3, 0.6]) and mean[["gan", "self_train", "sdnet"]].isna().all(
-        axis=None
-    )
-    assert list(trained.by_method(found[found.percent == 6]).columns) == ["step", *SDNET_METHODS]
 
 
 def test_every_network_is_a_line_named_once_and_every_look_differs(tmp_path):

@@ -8,7 +8,6 @@ import pandas as pd
 from whereabouts import paths
 from whereabouts.errors import InputError
 from whereabouts.formats.csv_tables import read_table
-from whereabouts.methods.sdnet import SDNET_METHODS
 
 
 def weights_of(trained: str | Path, arm: str, percent: float, fold: int, seed: int) -> Path:
@@ -47,17 +46,3 @@ def curves(runs: pd.DataFrame, weights: Callable[..., Path]) -> pd.DataFrame:
     networks = runs.drop_duplicates().to_dict("records")
     parts = [read_table(weights(**one).with_suffix(".tsv")).assign(**one) for one in networks]
     return pd.concat(parts, ignore_index=True)
-
-
-def by_method(curves: pd.DataFrame) -> pd.DataFrame:
-    """Validation Dice of the four methods with all subjects labelled, the mean over folds and seeds.
-
-    Args:
-        curves: with arm and percent.
-
-    Returns:
-        Columns step and, run or not, one a method.
-    """
-    shown = curves[(curves.percent == 100) & curves.arm.isin(SDNET_METHODS)]
-    means = shown.groupby(["step", "arm"]).dice.mean().unstack()
-    return means.reindex(columns=pd.Index(SDNET_METHODS)).reset_index()
