@@ -8,7 +8,10 @@ import pytest
 from scipy.stats import ttest_rel
 
 from verdicts import verdicts
-from whereabouts.chapters import sdnet
+from whereabouts.chapters.sdnet import claims as measured
+from whereabouts.chapters.sdnet import figures, trained
+from whereabouts.chapters.sdnet import tables as sdnet
+from whereabouts.errors import InputError
 from whereabouts.methods.sdnet import SDNET_ARMS, SDNET_METHODS, SDNET_NAMES, sdnet_arms
 from whereabouts.paths import ROOT
 from whereabouts.reporting import claims, tables
@@ -60,7 +63,7 @@ def claim_tables(**changed):
     dice[100] |= {arm: of["dice"][0] / 100 for arm, of in PAPER["factors"].items()} | {"sdnet-inside": 0.84}
     dice[100]["sdnet-z128"] = 0.80
     qmri = {p: {arm: of["avg"][0] / 100 for arm, of in arms.items()} for p, arms in PAPER["table2"].items()}
-    return sdnet.claim_tables(
+    return measured.claim_tables(
         **{
             "acdc": scores(dice),
             "qmri": scores(qmri, "qmri"),
@@ -361,7 +364,7 @@ def test_one_pair_has_no_p():
 
 @pytest.mark.parametrize("arm", SDNET_ARMS)
 def test_every_arm_and_share_makes_a_name(arm):
-    assert all(sdnet.identifier(arm, percent, "slice").isidentifier() for percent in PAPER["table1"])
+    assert all(measured.identifier(arm, percent, "slice").isidentifier() for percent in PAPER["table1"])
 
 
 def test_the_papers_own_numbers_hold_and_every_claim_speaks_of_what_a_full_run_has():
@@ -406,3 +409,74 @@ def test_what_the_demo_does_not_run_is_not_testable_and_most_is():
         "few-mr-with-many-ct",
     }
     assert missing["few-mr-with-many-ct"] == "⟦not testable here⟧ (this run has no MR_12_5_87_5_slice)"
+
+
+# ------------------------------------------------------------------------------------------------- trained networks
+
+
+def network(folder, job, name, dice=(0.5,)):
+    """A network's two files as a training leaves them, the first one empty."""
+    (folder / job).mkdir(exist_ok=True)
+    (folder / job / f"{name}.safetensors").touch()
+    curve = pd.DataFrame({"step": range(10, 10 * len(dice) + 1, 10), "loss": 1.0, "dice": dice})
+    curve.to_csv(folder / job / f"{name}.tsv", sep="\t", index=False)
+
+
+def test_a_network_is_found_whichever_job_trained_it(tmp_path):
+    network(tmp_path, "all-12.5-0-1", "self_train-1")
+    network(tmp_path, "others-100-2-1", "sdnet-z4-1")
+    network(tmp_path, "sdnet-100-2-3", "sdnet-3")
+    for job, name, asked in (
+        ("all-12.5-0-1", "self_train-1", ("self_train", 12.5, 0, 1)),
+        ("others-100-2-1", "sdnet-z4-1", ("sdnet-z4", 100.0, 2, 1)),
+        ("sdnet-100-2-3", "sdnet-3", ("sdnet", 100, 2, 3)),
+        ("all-6-0-1", "gan-1", ("gan", 6.0, 0, 1)),  # nowhere: reading it says so
+    ):
+        assert trained.weights_of(tmp_path, *asked) == tmp_path / job / f"{name}.safetensors"
+
+
+def test_a_network_of_two_jobs_is_refused(tmp_path):
+    for job in ("all-100-0-1", "sdnet-100-0-1"):
+        network(tmp_path, job, "sdnet-1")
+    with pytest.raises(InputError) as caught:
+        trained.weights_of(tmp_path, "sdnet", 100.0, 0, 1)
+    (line,) = caught.value.problems
+    assert line.endswith(
+        "has sdnet at 100 %, and so has " + f"{tmp_path}/sdnet-100-0-1; delete the one that is left over"
+    )
+
+
+def learnt(folder):
+    """Two seeds of one method, of which one had no patience; another with fewer labels; a variant."""
+    for job, name, dice in (
+        ("all-100-0-1", "unet-1", (0.2, 0.6)),
+        ("all-100-0-2", "unet-2", (0.4,)),
+        ("all-6-0-1", "gan-1", (0.1,)),
+        ("all-100-0-1", "sdnet-z4-1", (0.3,)),
+    ):
+        network(folder, job, name, dice)
+    runs = [("unet", 100, 0, 1), ("unet", 100, 0, 2), ("gan", 6, 0, 1), ("sdnet-z4", 100, 0, 1)]
+    rows = pd.DataFrame(runs, columns=["arm", "percent", "fold", "seed"])
+    return trained.curves(pd.concat([rows, rows]), lambda **one: trained.weights_of(folder, **one))
+
+
+def test_curves_are_of_every_network_once(tmp_path):
+    found = learnt(tmp_path)
+    assert found.groupby(["arm", "percent", "seed"]).dice.apply(list).to_dict() == {
+        ("unet", 100, 1): [0.2, 0.6],
+        ("unet", 100, 2): [0.4],
+        ("gan", 6, 1): [0.1],
+        ("sdnet-z4", 100, 1): [0.3],
+    }
+
+
+def test_every_network_is_a_line_named_once_and_every_look_differs(tmp_path):
+    found = learnt(tmp_path)
+    looks = figures.looks(list(SDNET_ARMS))
+    panels = {"100 %": found[found.percent == 100], "6 %": found[found.percent == 6]}
+    figure = figures.validation(panels, "arm", looks)
+    assert [len(ax.lines) for ax in figure.axes] == [3, 1]
+    assert figure.axes[0].lines[0].get_ydata().tolist() == pytest.approx([20, 60])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["U-Net", "SDNet, n_z = 4", "GAN"]
+    drawn = {(tuple(look["color"]), look["linestyle"]) for look in looks.values()}
+    assert len(drawn) == len(SDNET_ARMS)

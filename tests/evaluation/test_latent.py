@@ -41,6 +41,25 @@ class Decoder:
         return torch.tanh(torch.einsum("bchw,ck,bk->bhw", s, self.weight, z))[:, None]
 
 
+class Encoder:
+    """Each image's own numbers in place of factors."""
+
+    def __init__(self):
+        self.seen = []
+
+    def encode(self, x):
+        self.seen.append(len(x))
+        return 2 * x, x.flatten(1)[:, :3], -x.flatten(1)[:, :3]
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+def test_images_are_encoded_a_batch_at_a_time_and_none_is_lost(generator):
+    images, network = torch.randn(7, 1, 4, 4, generator=generator), Encoder()
+    for found, expected in zip(latent.encoded(network, images, batch=3), Encoder().encode(images), strict=True):
+        assert torch.equal(found, expected)
+    assert network.seen == [3, 3, 1]
+
+
 # ------------------------------------------------------------------------------------------- arithmetic on z (Figure 8)
 
 

@@ -1,5 +1,6 @@
 """SDNet's networks: parameters counted by hand, shapes layer by layer, and each operation against NumPy or SciPy."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -10,10 +11,11 @@ from scipy.stats import kstest
 from torch import nn
 from torch.nn.functional import leaky_relu
 
+from whereabouts.errors import InputError
 from whereabouts.layers import INSIDE, FiLM
 from whereabouts.losses.sdnet import kl_divergence
 from whereabouts.methods.networks.sdnet import sdnet_network
-from whereabouts.methods.sdnet import SDNET_ARMS, SDNET_METHODS, SDNET_NAMES, sdnet_arms
+from whereabouts.methods.sdnet import SDNET_ARMS, SDNET_METHODS, SDNET_NAMES, sdnet_arms, sdnet_data, sdnet_facts
 from whereabouts.models import parameters
 from whereabouts.models.sdnet.anatomy import AnatomyEncoder, SegmentationUNet, one_hot, rounded
 from whereabouts.models.sdnet.decoder import Decoder, Residual
@@ -493,6 +495,41 @@ def test_arms_of_a_share_of_the_patients(anatomy):
     for percent in (99.9, 50, 25, 12.5, 6, 3, 1.5):
         expected = ["unet", "gan", "self_train", "sdnet", "gan-labelled", "sdnet-labelled"]
         assert sdnet_arms(percent, anatomy) == expected
+
+
+@pytest.mark.parametrize("percent", [100.0, 6.0])
+def test_jobs_of_one_method_each_and_of_the_others_train_what_one_job_of_all_does(percent):
+    apart = [name for arm in (*SDNET_METHODS, "others") for name in sdnet_arms(percent, "round", arm)]
+    assert apart == sdnet_arms(percent, "round", "all")
+    assert sdnet_arms(percent, "round", "sdnet-z4") == ["sdnet-z4"]
+    assert sdnet_arms(percent, "round", "all", variants=False) == list(SDNET_METHODS)
+
+
+def test_arms_and_data_that_are_not_there():
+    for call, line in (
+        (lambda: sdnet_arms(100, "round", "vnet"), "arm=vnet: unknown; choose all, others or one of unet, gan, "),
+        (
+            lambda: sdnet_arms(100, "round", "others", variants=False),
+            "arm=others: variant_steps is 0, so that there are",
+        ),
+        (lambda: sdnet_data("mmwhs", "acdc", "qmri"), "dataset=mmwhs: unknown here; choose acdc or qmri"),
+    ):
+        with pytest.raises(InputError, match=f"^{re.escape(line)}"):
+            call()
+
+
+def test_what_an_arm_is_built_with():
+    common, factors = {"classes": 4, "filters": 2, "momentum": 0.1}, {"channels": 8, "discrete": "round", "side": 32}
+    assert sdnet_facts("gan-labelled", common, factors) == {"method": "gan", **common}
+    film = {"method": "sdnet", **common, **factors, "dimensions": 8, "modulation": "film"}
+    assert sdnet_facts("sdnet", common, factors) == film
+    for name, change in (
+        ("sdnet-c4", {"channels": 4}),
+        ("sdnet-soft", {"discrete": "soft"}),
+        ("sdnet-z32", {"dimensions": 32}),
+        ("sdnet-inside", {"modulation": "inside"}),
+    ):
+        assert sdnet_facts(name, common, factors) == film | change
 
 
 def test_every_arm_is_trained_at_some_share():

@@ -16,12 +16,22 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 
 from whereabouts.errors import InputError, raise_all
+from whereabouts.inference.device import device
 from whereabouts.metrics.overlap import dice
 
 ROUNDING = 1e-6  # intensities in [-1, 1] that differ by less are equal, as far as a float32 decoder can tell
+
+
+@torch.no_grad()
+def encoded(network: nn.Module, images: Tensor, batch: int = 64) -> tuple[Tensor, Tensor, Tensor]:
+    """s, and mean and log variance of z, of images (N, 1, H, W), `batch` at a time; on the device."""
+    parts = [network.encode(part.to(device())) for part in images.split(batch)]
+    s, mean, log_var = (torch.cat(factor) for factor in zip(*parts, strict=True))
+    return s, mean, log_var
+
 
 # ------------------------------------------------------------------------------------------- arithmetic on z (Figure 8)
 
@@ -216,23 +226,37 @@ def informativeness(log_var: Tensor) -> Tensor:
     return log_var.exp().mean(0)
 
 
-def linear_probe(z_train: np.ndarray, y_train: np.ndarray, z_test: np.ndarray, y_test: np.ndarray) -> np.ndarray:
-    """R^2, on the test part, of predicting each column of y from z linearly: how much of y leaks into z.
+def linear_guess(z_train: np.ndarray, y_train: np.ndarray, z_test: np.ndarray) -> np.ndarray:
+    """What a linear map of z, fitted on the training part, makes of y on the test part.
 
-    Not in the paper, which infers from section 5.4 that anatomy is in s only. Ridge regression (penalty 1) on z
-    standardised by its training part.
+    Ridge regression (penalty 1) on z standardised by its training part.
 
     Args:
-        z_train, z_test: (N, K) and (M, K), M at least 2.
-        y_train, y_test: (N, L) and (M, L), finite, such as rows of `anatomy_of`.
+        z_train, z_test: (N, K) and (M, K).
+        y_train: (N, L), finite, such as rows of `anatomy_of`.
+
+    Returns:
+        (M, L).
+    """
+    model = make_pipeline(StandardScaler(), Ridge(alpha=1.0)).fit(z_train, y_train)
+    return model.predict(z_test).reshape(len(z_test), y_train.shape[1])
+
+
+def linear_probe(z_train: np.ndarray, y_train: np.ndarray, z_test: np.ndarray, y_test: np.ndarray) -> np.ndarray:
+    """R^2, on the test part, of `linear_guess` of each column of y: how much of y leaks into z.
+
+    Not in the paper, which infers from section 5.4 that anatomy is in s only.
+
+    Args:
+        z_train, y_train, z_test: as there; M at least 2.
+        y_test: (M, L).
 
     Returns:
         (L,), at most 1. 0 is as good as always answering the mean of y_test, and worse answers are negative: a z that
         says nothing about y scores about 0 or a little below. A column of y_test that does not vary scores 0 (1 if
         predicted exactly), as scikit-learn has it.
     """
-    model = make_pipeline(StandardScaler(), Ridge(alpha=1.0)).fit(z_train, y_train)
-    return r2_score(y_test, model.predict(z_test).reshape(y_test.shape), multioutput="raw_values")
+    return r2_score(y_test, linear_guess(z_train, y_train, z_test), multioutput="raw_values")
 
 
 def anatomy_of(labels: np.ndarray, label: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from whereabouts.errors import InputError
+
 
 @dataclass(frozen=True)
 class SDNetArm:
@@ -66,14 +68,67 @@ SDNET_NAMES = {
 SDNET_METHODS = ("unet", "gan", "self_train", "sdnet")
 
 
-def sdnet_arms(percent: float, anatomy: str) -> list[str]:
-    """What is trained on ACDC with `percent` of the patients labelled: variants at 100 %, masks withheld below.
+# The two that are compared beyond the paper, by how z steers their decoder.
+SDNET_DECODERS = {"sdnet-base": "FiLM", "sdnet-inside": "INSIDE"}
+
+
+# Data set -> the switch of params.yaml that says where it comes from, and where a stage prepares it.
+SDNET_DATA = {
+    "acdc": ("acdc", "sdnet/acdc/prepared"),
+    "qmri": ("", "sdnet/cine/qmri/prepared"),
+    "mmwhs": ("mmwhs", "sdnet/mmwhs/prepared"),
+    "bold": ("", "sdnet/cine/bold/prepared"),
+}
+
+
+def sdnet_data(dataset: str, *offered: str) -> tuple[str, str]:
+    """Of `SDNET_DATA`, one of those that a notebook offers; InputError if it is none of them."""
+    if dataset not in offered:
+        raise InputError(f"dataset={dataset}: unknown here; choose {' or '.join(offered)}")
+    return SDNET_DATA[dataset]
+
+
+def sdnet_arms(percent: float, anatomy: str, arm: str = "all", variants: bool = True) -> list[str]:
+    """What one job trains with `percent` of the subjects labelled: variants at 100 %, masks withheld below.
 
     Args:
-        percent: of the training patients.
+        percent: of the training subjects.
         anatomy: the scale's, which no variant needs to repeat.
+        arm: "all"; "others", those that are not in Tables 1 and 2; or one alone.
+        variants: whether there are others.
+
+    Raises:
+        InputError: there is no such arm, or there are no others.
     """
-    variants = [name for name in SDNET_ARMS if name not in SDNET_METHODS and SDNET_ARMS[name].anatomy != anatomy]
-    withheld = [name for name in variants if SDNET_ARMS[name].masks == "labelled"]
-    others = [name for name in variants if name not in withheld]
-    return [*SDNET_METHODS, *(others if percent == 100 else withheld)]
+    if arm in SDNET_ARMS:
+        return [arm]
+    if arm not in ("all", "others"):
+        raise InputError(f"arm={arm}: unknown; choose all, others or one of {', '.join(SDNET_ARMS)}")
+    if arm == "others" and not variants:
+        raise InputError("arm=others: variant_steps is 0, so that there are none; give it a number, or choose all")
+    unlike = [name for name in SDNET_ARMS if name not in SDNET_METHODS and SDNET_ARMS[name].anatomy != anatomy]
+    withheld = [name for name in unlike if SDNET_ARMS[name].masks == "labelled"]
+    others = [name for name in unlike if name not in withheld] if percent == 100 else withheld
+    return [*(SDNET_METHODS if arm == "all" else ()), *(others if variants else ())]
+
+
+def sdnet_facts(name: str, common: dict, factors: dict) -> dict:
+    """What `whereabouts.methods.networks.sdnet.sdnet_network` is called with for one arm.
+
+    Args:
+        name: of `SDNET_ARMS`.
+        common: what all networks have: classes, filters, momentum.
+        factors: what SDNet has besides, where the arm does not say: channels, discrete, side, segmentor_filters.
+    """
+    one = SDNET_ARMS[name]
+    if one.method != "sdnet":
+        return {"method": one.method, **common}
+    kinds = {"channels": one.channels or factors["channels"], "discrete": one.anatomy or factors["discrete"]}
+    return {
+        "method": one.method,
+        **common,
+        **factors,
+        **kinds,
+        "dimensions": one.dimensions,
+        "modulation": one.modulation,
+    }

@@ -1,4 +1,4 @@
-"""Tables and claims of the SDNet chapter (Chartsias 2019, section 5), from the scores that its notebooks write.
+"""Tables of the SDNet chapter (Chartsias 2019, section 5), from the scores that its notebooks write.
 
 Scores have the columns unit ("slice", the way of the released code, or "volume": see `whereabouts.metrics.scores`),
 subject, modality, structure, dice in [0, 1] and seed, and what tells runs apart: arm, percent, subjects (labelled ones)
@@ -9,7 +9,7 @@ share no subject, are pooled; p is of a paired t-test over subjects, the paper's
 
 import pandas as pd
 
-from whereabouts.methods.sdnet import SDNET_ARMS, SDNET_METHODS, SDNET_NAMES
+from whereabouts.methods.sdnet import SDNET_ARMS, SDNET_DECODERS, SDNET_METHODS, SDNET_NAMES
 from whereabouts.metrics.scores import AVERAGE
 from whereabouts.metrics.statistics import mean_sd, paired_t, printed
 from whereabouts.reporting.tables import bold
@@ -18,7 +18,6 @@ SHORT = {"myocardium": "MYO", "left ventricle": "LV", "right ventricle": "RV", A
 WITHHELD = [name for name, arm in SDNET_ARMS.items() if arm.masks == "labelled"]
 SIZES = ("sdnet-base", "sdnet-c4", "sdnet-z4", "sdnet-z32", "sdnet-z128")
 DISCRETE = [name for name, arm in SDNET_ARMS.items() if arm.anatomy]
-DECODERS = {"sdnet-base": "FiLM", "sdnet-inside": "INSIDE"}
 MODALITIES = {"mmwhs": "MR or CT", "bold": "cine or CP-BOLD"}
 LEVEL = 0.05  # of the asterisks
 
@@ -237,11 +236,11 @@ def beyond(scores: pd.DataFrame, leak: pd.DataFrame, reconstruction: pd.DataFram
     scores = points(scores, "slice")
     scores = scores[(scores.structure == AVERAGE) & (scores.percent == 100)]
     dice, error = (
-        {arm: by_subject(rows[rows.arm == arm], column) for arm in DECODERS}
+        {arm: by_subject(rows[rows.arm == arm], column) for arm in SDNET_DECODERS}
         for rows, column in ((scores, "dice"), (reconstruction, "error"))
     )
     table = []
-    for arm, name in DECODERS.items():
+    for arm, name in SDNET_DECODERS.items():
         row = {"Decoder": name, "Dice": cell(dice[arm]), "Reconstruction error": cell(error[arm], 3)}
         for quantity in ("row", "column", "area"):
             rows = leak[(leak.arm == arm) & (leak.quantity == quantity)]
@@ -249,56 +248,3 @@ def beyond(scores: pd.DataFrame, leak: pd.DataFrame, reconstruction: pd.DataFram
         table.append(row)
     ps = {"Decoder": "p", "Dice": p_cell(*dice.values()), "Reconstruction error": p_cell(*error.values())}
     return pd.DataFrame([*table, ps]).fillna("")
-
-
-# --------------------------------------------------------------------------------------------------------------- claims
-
-
-def identifier(*parts: str | float) -> str:
-    """ "sdnet-labelled", 1.5 and "slice" as the name of a column in a claim: sdnet_labelled_1_5_slice."""
-    name = "_".join(part if isinstance(part, str) else f"{part:g}" for part in parts)
-    return name.replace("-", "_").replace(".", "_")
-
-
-def wide(rows: pd.DataFrame, columns: list[str], value: str, unit: str = "subject") -> pd.DataFrame:
-    """`value` indexed by (seed, unit), a column for each combination of what is in `columns`."""
-    names = pd.Series([identifier(*key) for key in rows[columns].itertuples(index=False)], rows.index, dtype=object)
-    return rows.groupby(["seed", unit, names.rename("column")])[value].mean().unstack()
-
-
-def claim_tables(
-    acdc: pd.DataFrame,
-    qmri: pd.DataFrame,
-    mmwhs: pd.DataFrame,
-    volume_scores: pd.DataFrame,
-    volumes: pd.DataFrame,
-    modality: pd.DataFrame,
-    leak: pd.DataFrame,
-    reconstruction: pd.DataFrame,
-    factors: pd.DataFrame,
-) -> dict[str, pd.DataFrame]:
-    """What `claims/sdnet.yaml` speaks of, each table indexed by (seed, unit): see the comments there.
-
-    Args:
-        acdc, qmri, mmwhs: scores as for `table1` and `table3`.
-        volume_scores, volumes: as for `lvv`.
-        modality, factors: accuracies and variances, as for the functions of these names.
-        leak, reconstruction: as for `beyond`.
-    """
-
-    def dice(scores: pd.DataFrame, *columns: str) -> pd.DataFrame:
-        return 100 * wide(scores[scores.structure == AVERAGE], [*columns, "unit"], "dice")
-
-    told = accuracies_of(modality).melt(["data", "seed"], ["all", "best", "chance"], "kind").assign(training="all")
-    spread = variances_of(factors).melt(var_name="kind", ignore_index=False).reset_index().assign(training="all")
-    measured = volumes.groupby(["seed", "subject"])[["predicted", "true"]].mean()
-    return {
-        "acdc": dice(acdc, "arm", "percent"),
-        "qmri": dice(qmri, "arm", "percent"),
-        "mmwhs": dice(mmwhs, "modality", "mixture"),
-        "volume": dice(volume_scores, "when").join(measured, how="outer"),
-        "modality": wide(told, ["data", "kind"], "value", "training"),
-        "factors": wide(spread, ["arm", "kind"], "value", "training"),
-        "reconstruction": wide(reconstruction, ["arm"], "error"),
-        "leak": wide(leak.assign(r2=leak.r2.clip(lower=0)), ["arm"], "r2", "quantity"),
-    }
