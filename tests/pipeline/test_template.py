@@ -3,18 +3,21 @@
 It waits for its job and passes on its exit code; the job has a log and an environment of its own.
 """
 
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
 
+import stored
 from whereabouts import paths
 from whereabouts.errors import InputError
-from whereabouts.pipeline import cluster, template
+from whereabouts.pipeline import cluster, job, template
 
 QSUB = """#!/bin/sh
 cd {folder}
@@ -77,6 +80,7 @@ def test_a_job_asks_for_what_the_line_names_and_its_log_is_copied(runner, tmp_pa
     assert name.startswith("in-") and len(name) <= 15
     assert log.endswith(".log") and script == log.removesuffix(".log") + ".sh"
     assert (tmp_path / "out.ipynb").exists()
+    assert [path.suffix for path in paths.at(job.LOGS).glob(f"{Path(log).stem}*")] == [".log"]
 
 
 def test_a_failing_cell(runner, tmp_path):
@@ -174,6 +178,20 @@ def test_a_name_that_nothing_has_is_one_line(runner):
 )
 def test_values_are_quoted_and_the_shells_own_are_left(line, values, filled):
     assert template.fill(line, "submit", values) == filled
+
+
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", paths.at("docs/cluster.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_the_examples_of_the_docs_are_taken(text, tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv(cluster.FILE, str(tmp_path / "mine.yaml"))
+    for notebook in stored.listed():
+        where = "cluster" if "submit:" in text else "slurm"
+        asked = cluster.request(f"build/{paths.relative(notebook)}", where)
+        given = asked.options | dict.fromkeys(cluster.OF_SUBMIT, "x")
+        assert "{" not in template.fill(asked.submit, "submit", given) + template.fill(asked.cancel, "cancel", given)
 
 
 def test_all_unknown_names_are_said():

@@ -63,7 +63,10 @@ def run(job: Job, options: dict[str, object], request: Request) -> End:
             for tail in tails:
                 tail.copy()
             if ended:
-                return _end(job, waiting.returncode)
+                ending = _end(job, waiting.returncode)
+                for file in () if ending.code else (script, said):
+                    file.unlink()
+                return ending
             if signal.sigtimedwait({signal.SIGTERM}, 0.2):
                 raise KeyboardInterrupt
     except BaseException:
