@@ -56,7 +56,7 @@ def uses_networks(path):
     return "lib/whereabouts/inference/device.py" in code.modules(source)
 
 
-def test_every_notebook_that_runs_networks_gets_a_gpu_and_every_one_of_the_pipeline_a_second_try(monkeypatch):
+def test_every_notebook_that_runs_networks_gets_a_gpu_and_every_one_a_second_try(monkeypatch):
     monkeypatch.delenv(cluster.FILE, raising=False)
     found = {path.relative_to(paths.ROOT).as_posix(): path for path in stored.listed()}
     asked = {name: cluster.request(f"build/{name}", "slurm") for name in found}
@@ -68,7 +68,7 @@ def test_every_notebook_that_runs_networks_gets_a_gpu_and_every_one_of_the_pipel
     with_gpu = {name for name, one in asked.items() if "--gpus=1" in words(one)}
     assert with_gpu == {name for name, path in found.items() if uses_networks(path)} - small
     trains = {name for name, path in found.items() if "Checkpoints()" in path.read_text(encoding="utf-8")}
-    assert len(trains) == 9 and trains < with_gpu
+    assert trains and trains < with_gpu
 
     def size(options, name):
         digits = re.sub(r"\D", "", str(options[name]))
