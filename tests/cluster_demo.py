@@ -46,7 +46,7 @@ def main() -> None:
         if slurm:
             print("through Slurm:", slurm.say("sinfo", "--noheader", "--format=%D node of %c cores").strip())
             resources = Path(folder, "cluster.yaml")
-            resources.write_text('"*": {cpus-per-task: 1}\n', encoding="utf-8")
+            resources.write_text('"*": {cpus-per-task: 1, gpus: false}\n', encoding="utf-8")
             environment = slurm.environment | {"PATH": path, "WHEREABOUTS_CLUSTER": str(resources)}
             run(there, python, "-m", "whereabouts.pipeline.fan_out", "--on", "slurm", "--jobs", "4", **environment)
         else:

@@ -42,7 +42,8 @@ JobAcctGatherType=jobacct_gather/none
 ReturnToService=2
 KillWait=30
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=1000000 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 

@@ -6,7 +6,7 @@ byte, from run to run. It ends with 0 if all cells ran, with 1 and one line for 
 was asked to end (SIGTERM, SIGUSR1 before a time limit, or the end of the DVC whose stage it is): run it again and
 training goes on where it was put away.
 
-With WHEREABOUTS_RUN_ON=slurm in the environment the notebook runs as a Slurm job (see `whereabouts.pipeline.slurm`),
+With WHEREABOUTS_RUN_ON=slurm in the environment the notebook runs as a Slurm job (see `whereabouts.pipeline.submit`),
 else in place.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from whereabouts import files, paths
 from whereabouts.errors import InputError, raise_all
-from whereabouts.pipeline import notebooks, params, plain_yaml, slurm, streams, system
+from whereabouts.pipeline import notebooks, params, plain_yaml, streams, submit, system
 from whereabouts.pipeline.execution import INTERRUPTED, execute
 from whereabouts.pipeline.interruption import AGAIN
 
@@ -152,8 +152,8 @@ def main(arguments: list[str]) -> int:
         values = collect(options.pairs, options.sources)
         check(values, defaults, name)
         check_output(output, source)
-        if slurm.wanted():
-            return slurm.submit(arguments, name)
+        if submit.wanted():
+            return submit.submit(arguments, name)
         code = execute(source, output, values)
     except (InputError, OSError) as error:  # of the second, the place for temporary files is full, say
         for problem in getattr(error, "problems", [error]):
@@ -162,7 +162,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"{paths.shown(output)}: stopped; {AGAIN}", file=sys.stderr)
         code = INTERRUPTED
-    return slurm.finish(code, again=code == INTERRUPTED)
+    return submit.finish(code, again=code == INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import yaml
 import zc.lockfile
 
 from whereabouts import paths
-from whereabouts.pipeline import fan_out
+from whereabouts.pipeline import cluster, fan_out
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # DVC's, of a library that it uses
 WAIT = (
@@ -115,10 +115,71 @@ def test_a_stage_of_a_matrix(pipeline):
     assert ran(folder)[2] == "z" and sorted(ran(folder)) == list("xyz")
 
 
-def test_slurm_is_asked_for_by_the_environment_alone(pipeline, tmp_path):
+def asking(folder, shared='"*": {mem: 8G}\n'):
+    (folder / "params").mkdir()
+    (folder / cluster.SHARED).write_text(shared, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("place", "text"), [("here", ""), ("slurm", '"*": {}\n'), ("cluster", "submit: qsub {script}\n")]
+)
+def test_a_cluster_is_asked_for_by_the_environment_alone(place, text, pipeline, monkeypatch):
+    monkeypatch.setenv(cluster.SWITCH, "slurm")  # what is said in the command wins
     folder = pipeline(a=stage("echo $WHEREABOUTS_RUN_ON > a.out", out="a"))
-    assert fan_out.main(["--on", "slurm", "--jobs", "3"]) == 0
-    assert (folder / "a.out").read_text(encoding="utf-8") == "slurm\n"
+    asking(folder, text)
+    assert fan_out.main(["--on", place, "--jobs", "3"]) == 0
+    assert (folder / "a.out").read_text(encoding="utf-8") == f"{place}\n"
+
+
+def test_what_is_wrong_with_what_jobs_ask_for_is_said_before_anything_runs(pipeline, capfd):
+    folder = pipeline(**chain())
+    asking(folder, '"*": {mem: 1.5, output: x}\n')
+    assert fan_out.main(["--on", "slurm"]) == 1
+    errors = capfd.readouterr().err.splitlines()
+    assert len(errors) == 2 and all(line.startswith("error: params/cluster.yaml: *: ") for line in errors)
+    assert not (folder / "log").exists()
+
+
+def summary(folder):
+    """State -> its stages, as the summary has them; and the lines."""
+    header, *lines = (folder / fan_out.SUMMARY).read_text(encoding="utf-8").splitlines()
+    assert header == "state\tseconds\tstage\tlog"
+    rows = [line.split("\t") for line in lines]
+    return {state: [row[2] for row in rows if row[0] == state] for state, *_ in rows}, rows
+
+
+def test_the_summary_says_how_every_stage_stands_and_goes_where_it_is_sent(pipeline):
+    stages = chain()
+    stages["b"]["cmd"] = "exit 3"
+    folder = pipeline(**stages)
+    then = "cp $WHEREABOUTS_SUMMARY mail; echo $WHEREABOUTS_CODE >> mail; exit 4"
+    assert fan_out.main(["--then", then]) == 1
+    states, rows = summary(folder)
+    assert {state: sorted(found) for state, found in states.items()} == {
+        "failed": ["b"],
+        "not run": ["c"],
+        "done": ["a", "d"],
+    }
+    assert rows[0][0] == "failed" and rows[0][1].isdigit() and rows[0][3] == "build/fan_out/b.log"
+    assert [row for row in rows if row[2] == "c"] == [["not run", "", "c", ""]]
+    sent = (folder / "mail").read_text(encoding="utf-8")
+    assert sent == (folder / fan_out.SUMMARY).read_text(encoding="utf-8") + "1\n"
+
+
+def test_a_command_that_fails_at_the_end_is_said_and_changes_nothing(pipeline, capfd):
+    folder = pipeline(a=stage("echo > a.out", out="a"))
+    assert fan_out.main(["--then", "exit 4"]) == 0
+    assert "error: exit 4: ended with 4; mend it" in capfd.readouterr().err
+    assert fan_out.main(["--then", "echo $WHEREABOUTS_CODE > code"]) == 0
+    assert (folder / "code").read_text(encoding="utf-8") == "0\n"
+    assert summary(folder) == ({}, [])  # nothing was stale
+
+
+def test_it_is_also_run_when_nothing_could_begin(pipeline):
+    folder = pipeline(**chain())
+    (folder / "dvc.yaml").write_text("stages: [", encoding="utf-8")
+    assert fan_out.main(["--then", "cat $WHEREABOUTS_SUMMARY > mail; echo $WHEREABOUTS_CODE >> mail"]) == 255
+    assert (folder / "mail").read_text(encoding="utf-8") == fan_out.HEADER + "255\n"
 
 
 @pytest.mark.parametrize(
@@ -204,3 +265,5 @@ def test_told_to_end_it_waits_until_what_runs_has_put_itself_away(tmp_path, monk
         work.run(Interrupts(tmp_path / "begun"))
     assert (tmp_path / "away").exists()
     assert not (tmp_path / "build/fan_out/b.log").exists() and work._run("b") == 1
+    states, _ = summary(tmp_path)
+    assert states == {"stopped": ["a"], "waits": ["b"]}

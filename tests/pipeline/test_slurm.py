@@ -1,5 +1,6 @@
 """The runner on a real Slurm of one node; without root or without Slurm these tests say why they are skipped."""
 
+import shlex
 import subprocess
 import sys
 import time
@@ -16,7 +17,12 @@ pytestmark = [
     pytest.mark.skipif(bool(real_slurm.missing()), reason=f"no Slurm: {real_slurm.missing()}"),
 ]
 
-RESOURCES = '"*": {cpus-per-task: 1, time: "00:10:00"}\n"*/limited.ipynb": {time: "00:01:00"}\n'
+RESOURCES = """
+"*": {cpus-per-task: 1, time: "00:10:00", again: false}
+"*/limited.ipynb": {time: "00:01:00"}
+"*/twice.ipynb": {time: "00:01:00", again: {time: "00:09:00"}}
+setup: ["export SET_UP=1"]
+"""
 TRAINS = """
 import os, time
 from whereabouts.pipeline import interruption
@@ -44,7 +50,7 @@ def slurm():
 class Job:
     """A notebook on its way through Slurm, as `python -m whereabouts.run` with the switch set."""
 
-    def __init__(self, slurm, folder, cell, name="job", **values):
+    def __init__(self, slurm, folder, cell, name="job", submit=True, **values):
         self.slurm, self.folder, self.out = slurm, folder, folder / f"{name}-out.ipynb"
         first = nbformat.v4.new_code_cell(
             f"state = {str(folder / 'state')!r}\nsteps = 20", metadata={"tags": ["parameters"]}
@@ -53,6 +59,8 @@ class Job:
             nbformat.v4.new_notebook(cells=[first, nbformat.v4.new_code_cell(cell)]), folder / f"{name}.ipynb"
         )
         (folder / "cluster.yaml").write_text(RESOURCES, encoding="utf-8")
+        if not submit:
+            return
         environment = slurm.environment | {
             "WHEREABOUTS_RUN_ON": "slurm",
             "WHEREABOUTS_CLUSTER": str(folder / "cluster.yaml"),
@@ -109,7 +117,7 @@ def test_a_failing_cell(slurm, tmp_path):
     )
     assert job.end() == 1
     assert "error: scan.nii: truncated; get it again\n" in job.errors
-    assert " failed; its log is build/slurm/" in job.errors
+    assert " failed; its log is build/jobs/" in job.errors
     assert "Traceback" not in job.errors
 
 
@@ -136,6 +144,38 @@ def test_the_time_limit(slurm, tmp_path):
     assert job.end() not in (0, None)
     assert "stopped; run it again to go on" in job.errors
     assert "ended as TIMEOUT; " in job.errors
+
+
+def test_a_second_try_has_more_time(slurm, tmp_path):
+    cell = "import os\nif not os.path.exists(state + '.begun'):\n    " + SLEEPS.replace("\n", "\n    ")
+    job = Job(slurm, tmp_path, cell, steps=600, name="twice")
+    assert job.end() == 0, job.errors
+    assert (
+        " ended as TIMEOUT; its log is build/jobs/" in job.errors and "; once more, with --time=00:09:00" in job.errors
+    )
+
+
+def test_set_up_lines_come_first(slurm, tmp_path, monkeypatch):
+    job = Job(slurm, tmp_path, "import os\nassert os.environ['SET_UP'] == '1'")
+    assert job.end() == 0, job.errors
+    monkeypatch.setattr(sys.modules[__name__], "RESOURCES", RESOURCES.replace("export SET_UP=1", "exit 5"))
+    job = Job(slurm, tmp_path, "1")
+    assert job.end() == 5
+    assert " failed; its log is build/jobs/" in job.errors
+
+
+def test_within_an_allocation_it_submits(slurm, tmp_path):
+    """A driver job: what Slurm has set there makes no part of it of the job."""
+    cell = "import os\nassert os.environ['SLURM_JOB_ID'] != os.environ['DRIVER'], os.environ['DRIVER']"
+    driver = slurm.environment | {"WHEREABOUTS_RUN_ON": "slurm", "WHEREABOUTS_CLUSTER": str(tmp_path / "cluster.yaml")}
+    job = Job(slurm, tmp_path, cell, submit=False)
+    run = shlex.join([sys.executable, "-m", "whereabouts.run", str(tmp_path / "job.ipynb"), str(job.out)])
+    words = ["sbatch", "--wait", f"--output={tmp_path}/driver.log", "--cpus-per-task=1", "--export=ALL"]
+    wrap = f"--wrap=DRIVER=$SLURM_JOB_ID exec {run}"
+    done = subprocess.run([*words, wrap], cwd=ROOT, env=driver, capture_output=True, text=True)
+    said = (tmp_path / "driver.log").read_text(encoding="utf-8")
+    assert (done.returncode, said) == (0, "")
+    assert job.out.exists()
 
 
 @pytest.mark.parametrize("cell", [SLEEPS, TRAINS], ids=["stopped", "put away"])

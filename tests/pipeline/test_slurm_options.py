@@ -1,4 +1,4 @@
-"""When the runner submits itself to Slurm, and what it asks for; without Slurm."""
+"""How a Slurm job is submitted, found and awaited; without Slurm."""
 
 import os
 import signal
@@ -10,120 +10,9 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-import stored
 from whereabouts import paths
 from whereabouts.errors import InputError
-from whereabouts.pipeline import slurm
-
-
-@pytest.fixture
-def resources(tmp_path, monkeypatch):
-    def ask(text, notebook):
-        (tmp_path / "cluster.yaml").write_text(text, encoding="utf-8")
-        monkeypatch.setenv(slurm.FILE, str(tmp_path / "cluster.yaml"))
-        return slurm.resources(notebook)
-
-    return ask
-
-
-def test_later_patterns_win(resources):
-    text = '"*": {time: "01:00:00", mem: 8G}\n"*train*": {time: "12:00:00", gpus: 1}\n"*/x.ipynb": {gpus: null}\n'
-    assert resources(text, "notebooks/a/b.ipynb") == ["--time=01:00:00", "--mem=8G"]
-    assert resources(text, "notebooks/a/01_train.ipynb") == ["--time=12:00:00", "--mem=8G", "--gpus=1"]
-    assert resources(text, "train/x.ipynb") == ["--time=12:00:00", "--mem=8G"]
-
-
-def test_every_training_of_the_compendium_gets_a_gpu_and_nothing_else_does(monkeypatch):
-    monkeypatch.delenv(slurm.FILE, raising=False)
-    found = {path.relative_to(paths.ROOT).as_posix(): path for path in stored.listed()}
-    with_gpu = {name for name in found if "--gpus=1" in slurm.resources(f"build/{name}")}
-    assert with_gpu == {name for name, path in found.items() if "Checkpoints()" in path.read_text(encoding="utf-8")}
-    assert len(with_gpu) == 9
-    assert all("--time=01:00:00" in slurm.resources(name) for name in found.keys() - with_gpu)
-
-
-def test_resources_that_are_none(resources):
-    with pytest.raises(InputError, match=r"cluster\.yaml: \*: not options of sbatch"):
-        resources('"*": 8G\n', "a")
-
-
-@pytest.mark.parametrize(
-    ("written", "options"),
-    [
-        ("exclusive: true", ["--exclusive"]),
-        ("exclusive: false", []),
-        ("exclusive:", []),
-        ("exclusive: user", ["--exclusive=user"]),
-        ("time: 12:00:00", ["--time=12:00:00"]),
-        ("account: '0123'", ["--account=0123"]),
-        ("mem: 1000", ["--mem=1000"]),
-    ],
-)
-def test_an_option_is_what_was_written(written, options, resources):
-    assert resources(f'"*":\n  {written}\n', "a") == options
-
-
-@pytest.mark.parametrize(
-    ("written", "said"),
-    [
-        ("exclusive: yes", "exclusive: 'yes' is a word to YAML; write true or false"),
-        ("requeue: Off", "requeue: 'Off' is a word to YAML"),
-        ("account: 0123", "0123 would lose the 0 that it begins with; put it between quotes"),
-        ("begin: 2026-01-01", "would be read as a date; put it between quotes"),
-        ("gres: [gpu]", "gres: ['gpu'] is no text as sbatch takes it"),
-        ("mem: 1.5", "mem: 1.5 is no text as sbatch takes it"),
-        ("--mem: 8G", "no option of sbatch; write its long name without dashes"),
-        ("1: 8G", "no option of sbatch"),
-        ("array: 1-3", "the runner itself sets array; remove it"),
-        ("account: 2024_05", "2024_05 would lose its _"),
-        ("arr: 1-3", "the runner itself sets array; remove it"),
-        ("output: x", "the runner itself sets output; remove it"),
-    ],
-)
-def test_an_option_that_would_be_another_is_refused(written, said, resources):
-    with pytest.raises(InputError) as caught:
-        resources(f'"*": {{mem: 8G}}\n"nothing":\n  {written}\n', "a")
-    assert any(said in problem for problem in caught.value.problems)
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, False),
-        ({"WHEREABOUTS_RUN_ON": "here"}, False),
-        ({"WHEREABOUTS_RUN_ON": "slurm"}, True),
-        ({"WHEREABOUTS_RUN_ON": "slurm", "SLURM_JOB_ID": "7"}, True),  # an allocation that somebody works in
-        ({"WHEREABOUTS_RUN_ON": "slurm", "SLURM_JOB_ID": "7", "WHEREABOUTS_EXIT": "x"}, False),
-    ],
-)
-def test_in_a_job_of_its_own_it_runs_in_place(environment, expected, monkeypatch):
-    for name in ("WHEREABOUTS_RUN_ON", "SLURM_JOB_ID", "WHEREABOUTS_EXIT"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert slurm.wanted() is expected
-
-
-@pytest.mark.parametrize(
-    ("place", "said"),
-    [
-        ("sulrm", "error: WHEREABOUTS_RUN_ON=sulrm: unknown; choose one of here, slurm"),
-        ("slurm", "error: WHEREABOUTS_RUN_ON=slurm: no sbatch here; run on a host of the cluster, or unset it"),
-    ],
-)
-def test_a_wrong_switch_and_no_slurm_are_one_line(place, said, tmp_path):
-    cell = nbformat.v4.new_code_cell("n = 1", metadata={"tags": ["parameters"]})
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "in.ipynb")
-    done = subprocess.run(
-        [sys.executable, "-m", "whereabouts.run", str(tmp_path / "in.ipynb"), str(tmp_path / "out.ipynb")],
-        cwd=paths.ROOT,
-        env=os.environ | {"WHEREABOUTS_RUN_ON": place, "PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1 and done.stderr.splitlines() == [said]
-    assert not (tmp_path / "out.ipynb").exists()
-
+from whereabouts.pipeline import cluster, job, slurm
 
 PREPARED = """for word; do case $word in --output=*) log=${word#*=};; --job-name=*) name=${word#*=};; esac; done
 left=${log%.log}.exit
@@ -136,7 +25,7 @@ facts
 def submitted(tmp_path, monkeypatch):
     """A function that starts the runner beside these in place of Slurm's commands; `sbatch` knows $log and $left."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv(slurm.SWITCH, "slurm")
+    monkeypatch.setenv(cluster.SWITCH, "slurm")
     cell = nbformat.v4.new_code_cell("n = 1", metadata={"tags": ["parameters"]})
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "in.ipynb")
     known = {
@@ -187,7 +76,7 @@ def number(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "job"),
+    ("said", "expected"),
     [
         ("7\n", ["7"]),
         ("7;north\n", ["--clusters=north", "7"]),
@@ -199,8 +88,8 @@ def number(tmp_path, monkeypatch):
         ("", ["7"]),
     ],
 )
-def test_the_job_is_found_whatever_sbatch_says(said, job, number):
-    assert number(said) == job
+def test_the_job_is_found_whatever_sbatch_says(said, expected, number):
+    assert number(said) == expected
 
 
 def test_no_job_at_all_is_one_line_with_all_that_was_said(number):
@@ -247,8 +136,32 @@ def test_a_submitter_outlives_its_terminal_and_nobody_reads_what_it_says(submitt
     assert runner.wait(timeout=60) == 0 and not (tmp_path / "cancelled").exists()
 
 
+@pytest.mark.parametrize("left", ["", "echo 1 > $left"], ids=["the runner killed", "its kernel killed"])
+@pytest.mark.parametrize("state", ["OUT_OF_MEMORY", "TIMEOUT"])
+def test_after_a_limit_the_second_try_asks_for_more_and_is_the_last(state, left, submitted, tmp_path, monkeypatch):
+    (tmp_path / "cluster.yaml").write_text('"*": {mem: 1G, again: {mem: 3G}}\n', encoding="utf-8")
+    monkeypatch.setenv(cluster.FILE, str(tmp_path / "cluster.yaml"))
+    runner = submitted(sbatch=f"echo $* >> asked; sed -i s/COMPLETED/{state}/ facts; echo 7; {left}")
+    _, errors = runner.communicate(timeout=60)
+    assert runner.returncode == 1
+    asked = (tmp_path / "asked").read_text(encoding="utf-8")
+    assert [word for word in asked.split() if word.startswith("--mem")] == ["--mem=1G", "--mem=3G"]
+    first, second = errors.splitlines()
+    assert f"/in.ipynb: job 7 ended as {state}; its log is " in first and first.endswith("; once more, with --mem=3G")
+    assert second.startswith("error: ") and f"/in.ipynb: job 7 ended as {state}; its log is build/jobs/" in second
+
+
+def test_a_job_that_failed_by_itself_is_not_tried_again(submitted, tmp_path):
+    runner = submitted(sbatch="echo >> asked; sed -i s/COMPLETED/FAILED/ facts; echo 7; echo 3 > $left")
+    _, errors = runner.communicate(timeout=60)
+    assert runner.returncode == 3 and " job 7 failed; " in errors
+    assert (tmp_path / "asked").read_text(encoding="utf-8") == "\n"
+
+
 def test_what_sites_and_allocations_set_makes_no_other_job(monkeypatch):
     for name in ("SBATCH_ARRAY_INX", "SBATCH_GET_USER_ENV", "SLURM_JOB_ID", "SLURM_MEM_PER_CPU", "SCANCEL_INTERACTIVE"):
+        monkeypatch.setenv(name, "1")
+    for name in ("CUDA_VISIBLE_DEVICES", "TMPDIR"):
         monkeypatch.setenv(name, "1")
     kept = {"SLURM_CONF": "/etc/slurm.conf", "SBATCH_ACCOUNT": "heart", "OMP_NUM_THREADS": "2"}
     for name, value in kept.items():
@@ -256,12 +169,14 @@ def test_what_sites_and_allocations_set_makes_no_other_job(monkeypatch):
     found = slurm._environment()
     assert kept.items() <= found.items()
     assert {name for name in found if name.startswith(("SLURM_", "SCANCEL_"))} == {"SLURM_CONF"}
-    assert "SBATCH_ARRAY_INX" not in found and "SBATCH_GET_USER_ENV" not in found
+    assert not {"SBATCH_ARRAY_INX", "SBATCH_GET_USER_ENV", "CUDA_VISIBLE_DEVICES", "TMPDIR"} & found.keys()
+    monkeypatch.delenv("SLURM_JOB_ID")
+    assert {"CUDA_VISIBLE_DEVICES", "TMPDIR"} <= slurm._environment().keys()  # where it is no allocation's
 
 
 def test_an_exit_code_that_cannot_be_left_is_one_line(submitted, tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv(slurm.EXIT, str(tmp_path / "in.ipynb" / "left.exit"))
+    monkeypatch.setenv(job.EXIT, str(tmp_path / "in.ipynb" / "left.exit"))
     runner = submitted()
     _, errors = runner.communicate(timeout=60)
     (line,) = errors.splitlines()

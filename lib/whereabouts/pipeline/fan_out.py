@@ -1,11 +1,13 @@
-"""Run what is stale side by side: `python -m whereabouts.pipeline.fan_out [--jobs N] [--on here|slurm]`.
+"""Run what is stale side by side: `python -m whereabouts.pipeline.fan_out [--jobs N] [--on PLACE] [--then COMMAND]`.
 
 Every stale stage is one `dvc repro --single-item`, started once all that it depends on is done, N at a time, and
 recorded by DVC as it ends. A failure stops only what depends on it; Ctrl-C and SIGTERM stop all, once training has put
 itself away; a terminal that is closed stops nothing. With `--on here` (the default) each job is bound to
-a device of its own: a GPU, or a share of the cores. With `--on slurm` each notebook is a Slurm job
-(`whereabouts.pipeline.slurm`) and this process only waits. At the end `dvc repro` finds nothing left to do, or the
-failures are listed and the exit code is 1.
+a device of its own: a GPU, or a share of the cores. With `--on slurm` each notebook is a Slurm job, with `--on cluster`
+a job of whatever params/cluster.yaml says (`whereabouts.pipeline.submit`), and this process only waits. At the end
+`dvc repro` finds nothing left to do, or the failures are listed and the exit code is 1. How every stage stands is in
+build/fan_out/summary.tsv as they end; a command that is to run after all, to send it to somebody, finds that file in
+WHEREABOUTS_SUMMARY and the exit code in WHEREABOUTS_CODE.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import sys
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -25,10 +28,12 @@ from rich.live import Live
 from rich.table import Table
 
 from whereabouts import files, paths
-from whereabouts.pipeline import slurm, streams, system
+from whereabouts.errors import InputError
+from whereabouts.pipeline import cluster, streams, system
 from whereabouts.pipeline.interruption import AGAIN
 
 LOGS = "build/fan_out"
+SUMMARY, HEADER = f"{LOGS}/summary.tsv", "state\tseconds\tstage\tlog\n"
 CORES = "WHEREABOUTS_CORES"  # the cores that a job here is bound to
 ENDING = 60  # seconds until whatever was told to end surely has
 COLOURS = {"waits": "dim", "runs": "cyan", "done": "green", "failed": "red", "not run": "yellow"}
@@ -128,11 +133,16 @@ class FanOut:
                         self.state[stage] = "done" if future.result() == 0 else "failed"
                         sorter.done(stage)
                         shown.console.print(f"{self.state[stage]:7} {stage} ({self.seconds[stage]:.0f} s)")
+                    if ended:
+                        self.summarise()
                     shown.update(Group(self.table(), ""))  # in a log, what follows begins a line of its own
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._stop()
+                self.state |= {stage: "stopped" for stage, state in self.state.items() if state == "runs"}
+                self.summarise()
                 raise
+        self.summarise()
         return [stage for stage, state in self.state.items() if state == "failed"]
 
     def _stop(self) -> None:
@@ -175,6 +185,17 @@ class FanOut:
             self.places.put(place)
             self.seconds[stage] = time.monotonic() - start
 
+    def summarise(self) -> None:
+        """Write how every stage stands, a line each, those that failed first; where no file can be, the logs say so."""
+        order = ["failed", "stopped", "runs", "waits", "not run", "done"]
+        lines = []
+        for stage, state in sorted(self.state.items(), key=lambda one: order.index(one[1])):
+            took = f"{self.seconds[stage]:.0f}" if stage in self.seconds else ""
+            log = paths.relative(self.log(stage)) if stage in self.seconds else ""
+            lines.append(f"{state}\t{took}\t{stage}\t{log}\n")
+        with suppress(InputError):
+            files.write_text(paths.at(SUMMARY), HEADER + "".join(lines))
+
     def table(self) -> Table:
         """How many stages stand how, and which run."""
         table = Table(box=None, show_header=False, padding=(0, 1))
@@ -189,37 +210,53 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m whereabouts.pipeline.fan_out", description="Run what is stale side by side."
     )
-    parser.add_argument("--jobs", type=int, default=0, help="at a time; by default one a GPU or core, 16 on Slurm")
-    parser.add_argument("--on", choices=["here", "slurm"], default="here", help="as jobs of this machine or of Slurm")
+    parser.add_argument("--jobs", type=int, default=0, help="at a time; by default one a GPU or core, 16 on a cluster")
+    words = "as jobs of this machine, of Slurm, or of what `submit:` in params/cluster.yaml says"
+    parser.add_argument("--on", choices=cluster.PLACES, default="here", help=words)
+    words = "a shell's line to run after all; it finds WHEREABOUTS_SUMMARY, a file, and WHEREABOUTS_CODE, 0 or not"
+    parser.add_argument("--then", metavar="COMMAND", default="", help=words)
     options = parser.parse_args(arguments)
     if options.jobs < 0:
         parser.error(f"--jobs {options.jobs}: give how many, or 0 for one a device")
     system.check()
+    with suppress(InputError):
+        files.write_text(paths.at(SUMMARY), HEADER)  # in place of another time's
+    code = 1
     try:
-        return _fan_out(options.jobs, options.on)
+        code = _fan_out(options.jobs, options.on)
     except KeyboardInterrupt:
         print(f"stopped; {AGAIN}", file=sys.stderr)
+    except InputError as error:
+        print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
     except OSError as error:  # a log cannot be written
         print(f"error: {files.unwritable(paths.at(error.filename or LOGS), error)}", file=sys.stderr)
-    return 1
+    if options.then:
+        told = {"WHEREABOUTS_SUMMARY": str(paths.at(SUMMARY)), "WHEREABOUTS_CODE": str(code)}
+        done = subprocess.run(["sh", "-c", options.then], cwd=paths.ROOT, env=os.environ | told)
+        if done.returncode:
+            print(f"error: {options.then}: ended with {done.returncode}; mend it and run it again", file=sys.stderr)
+    return code
 
 
 def _fan_out(jobs: int, on: str) -> int:
     """Run what is stale, `jobs` at a time (0: as many as there are places), and at the end what DVC runs every time."""
     dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"]
+    if on != "here":
+        cluster.request("", on)  # what is wrong there is said once, and before anything runs
     first = [*dvc, "--single-item", "index", "strip"]
     if subprocess.run([*first, "--quiet"], cwd=paths.ROOT).returncode:
         return subprocess.run(first, cwd=paths.ROOT).returncode  # once more, for DVC keeps its reason quiet too
-    there = [{slurm.SWITCH: "slurm"}] * (jobs or 16)
-    places = there if on == "slurm" else devices(jobs)
+    places = devices(jobs) if on == "here" else [{}] * (jobs or 16)
+    places = [place | {cluster.SWITCH: on} for place in places]
     work = FanOut(stale(), places, [*dvc, "--single-item"])
+    work.summarise()
     if not work.needs:
         print("nothing is stale")
         return 0
     with Live(console=Console(stderr=True), refresh_per_second=2) as shown:
         failed = work.run(shown)
     if not failed:
-        return subprocess.run(dvc, cwd=paths.ROOT, env=os.environ | (places[0] if places == there else {})).returncode
+        return subprocess.run(dvc, cwd=paths.ROOT, env=os.environ | {cluster.SWITCH: on}).returncode
     for stage in failed:
         left = " and ".join([paths.shown(work.log(stage)), *executed(stage)])
         print(f"error: {stage} failed; see {left}", file=sys.stderr)

@@ -1,106 +1,55 @@
-"""The notebook runner as a Slurm job: submitted here, awaited, and ended with the job's own exit code.
+"""A job of Slurm: submitted by sbatch, awaited, its log copied, and Slurm asked how it ended."""
 
-The switch is an environment variable, WHEREABOUTS_RUN_ON=slurm, so that stage commands, `dvc.lock` and the keys of
-DVC's cache are the same everywhere. What a job asks for is in params/cluster.yaml.
-"""
-
-import hashlib
 import os
 import re
-import secrets
-import shlex
 import signal
 import subprocess
-import sys
 import time
-from contextlib import suppress
-from fnmatch import fnmatch
 from pathlib import Path
 
-from whereabouts import files, paths
-from whereabouts.errors import InputError, raise_all
-from whereabouts.pipeline.plain_yaml import load
+from whereabouts import paths
+from whereabouts.errors import InputError
+from whereabouts.pipeline.cluster import SWITCH, named, written
+from whereabouts.pipeline.job import LATE, LIMIT, End, Job, Tail, say
 
-SWITCH, FILE = "WHEREABOUTS_RUN_ON", "WHEREABOUTS_CLUSTER"
-EXIT = "WHEREABOUTS_EXIT"  # where a job leaves its exit code
-LOGS = "build/slurm"
-OURS = (  # options of sbatch that the runner depends on
-    *("wait", "parsable", "requeue", "no-requeue", "open-mode", "dependency", "job-name", "chdir", "signal", "export"),
-    *("output", "error", "input", "wrap", "array", "test-only", "quiet", "get-user-env", "export-file", "hold"),
-)
 NUMBER = r"(?m)^(?:Submitted batch job )?(\d+)(?:;(\S+))?\s*$"  # of --parsable, or of an sbatch that drops it
 WARNING_SECONDS = 60  # from SIGUSR1, on which training puts itself away, to the time limit
-LATE = 60  # seconds until a file written on another host is surely seen here, over NFS
 ENDING = 100  # seconds until a job that is ending has ended: KillWait, 30 by default, and a margin
 ASKED = 10  # seconds between two searches for the job whose number sbatch does not say
 SAID = 3  # seconds that sbatch has to say it, once this process is told to end
+LIMITS = ("TIMEOUT", "OUT_OF_MEMORY")
+ALLOCATED = ("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "TMPDIR")  # to a job, on its node
 
 
-def wanted() -> bool:
-    """Whether the runner is to submit itself: it was asked to, and is not in a job of its own making already.
-
-    Somebody else's allocation, an interactive one say, is only where it is submitted from.
-    """
-    place = os.environ.get(SWITCH, "here")
-    if place not in ("here", "slurm"):
-        raise InputError(f"{SWITCH}={place}: unknown; choose one of here, slurm")
-    return place == "slurm" and EXIT not in os.environ
-
-
-def resources(notebook: str) -> list[str]:
-    """sbatch's options for a notebook: those of every pattern in the file that fits it, the later ones winning.
-
-    `true` stands for an option without a value, `false` and nothing for none.
-    """
-    file = os.environ.get(FILE, "params/cluster.yaml")
-    options: dict[str, object] = {}
-    problems = []
-    for pattern, asked in load(paths.at(file)).items():
-        if not isinstance(asked, dict):
-            raise InputError(f"{file}: {pattern}: not options of sbatch, as in {{time: '01:00:00', mem: 8G}}")
-        for name, value in asked.items():
-            where = f"{file}: {pattern}: {name}: {value!r}"
-            if value is not None and not isinstance(value, (bool, int, str)):
-                problems.append(f"{where} is no text as sbatch takes it; put it between quotes")
-            elif str(value).lower() in ("yes", "no", "on", "off"):
-                problems.append(f"{where} is a word to YAML; write true or false, or another value")
-            if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
-                problems.append(f"{where}: no option of sbatch; write its long name without dashes, as in mem: 8G")
-            elif ours := [one for one in OURS if one.startswith(name)]:  # sbatch takes names that are cut short
-                problems.append(f"{where}: the runner itself sets {ours[0]}; remove it")
-        if fnmatch(notebook, str(pattern)):
-            options |= asked
-    raise_all(problems)
+def words(options: dict[str, object]) -> list[str]:
+    """Options as sbatch takes them: `true` without a value, `false` and nothing not at all, a list with commas."""
     given = {name: value for name, value in options.items() if value is not None and value is not False}
-    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()]
+    return [f"--{name}" if value is True else f"--{name}={written(value)}" for name, value in given.items()]
 
 
-def submit(arguments: list[str], notebook: str) -> int:
-    """Run `python -m whereabouts.run` with `arguments` as a job, copy its log to standard error; returns its exit code.
+def run(job: Job, options: dict[str, object], *_) -> End:
+    """Submit a try, and wait until it has ended.
 
     Two jobs of one name never run at once, so that a job left behind by a killed submitter is awaited, not doubled.
-    A terminal that is closed ends nothing.
 
     Raises:
         KeyboardInterrupt: by Ctrl-C or SIGTERM; the job is cancelled.
         InputError: Slurm is not there, or refuses the job.
     """
-    name = f"{Path(notebook).stem}-{hashlib.sha256(f'{paths.ROOT} {arguments}'.encode()).hexdigest()[:8]}"
-    log = paths.at(LOGS) / f"{name}-{secrets.token_hex(4)}.log"
-    left, said = log.with_suffix(".exit"), log.with_suffix(".sbatch")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = shlex.join(["env", f"{EXIT}={left}", sys.executable, "-m", "whereabouts.run", *arguments])
+    said, number = job.log.with_suffix(".sbatch"), None
     sbatch = [
         *("sbatch", "--wait", "--parsable", "--requeue", "--open-mode=append", "--dependency=singleton"),
-        *(f"--job-name={name}", f"--chdir={paths.ROOT}", f"--signal=B:USR1@{WARNING_SECONDS}"),
-        *("--export=ALL", f"--output={_literal(log)}", f"--error={_literal(log)}", "--input=/dev/null"),
-        *resources(notebook),
-        # the runner is in place of the shell, since signals are for it; until it listens, the warning is ignored
-        f"--wrap=trap '' USR1; exec {command}",
+        *(
+            f"--job-name={job.name}",
+            f"--chdir={paths.ROOT}",
+            f"--signal=B:USR1@{WARNING_SECONDS}",
+            "--export=ALL",
+            "--input=/dev/null",
+        ),
+        *(f"--output={_literal(job.log)}", f"--error={_literal(job.log)}"),
+        *words(options),
+        f"--wrap={job.script}",
     ]
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # it waits until there is a job to cancel
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    job = None
     try:
         with said.open("w", encoding="utf-8") as file:  # whatever a site's own sbatch says, it never waits for a reader
             waiting = subprocess.Popen(
@@ -115,22 +64,32 @@ def submit(arguments: list[str], notebook: str) -> int:
         said.unlink()
         raise InputError(f"{SWITCH}=slurm: no sbatch here; run on a host of the cluster, or unset it") from None
     try:
-        job = _number(waiting, said, name, log)
-        code, how = _wait(waiting, job, log, left)
+        number = _number(waiting, said, job.name, job.log)
+        return _wait(waiting, number, job)
     except InputError:
         raise
     except BaseException:
         waiting.kill()  # lest it submit what is cancelled
-        _cancel(job or ["--me", f"--name={name}"])
+        _cancel(number or ["--me", f"--name={job.name}"])
         raise
     finally:
         waiting.kill()
         waiting.wait()
         said.unlink(missing_ok=True)
-    if code:
-        _say(f"error: {notebook}: job {job[-1]} {how}; its log is {paths.shown(log)}\n".encode())
-    left.unlink(missing_ok=True)
-    return code
+
+
+def requeue(number: str) -> None:
+    """Put a job that is about to end back into the queue.
+
+    Slurm decides what goes back: one that was cancelled or is over its time limit stays ended, and one that was
+    pre-empted is in the queue already.
+    """
+    _client("scontrol", "requeue", "Incomplete", number)
+
+
+def stay_ended(number: str) -> None:
+    """Take a job that was pre-empted as it ended, and would run again, out of the queue."""
+    _client("scancel", "--state=PENDING", number)
 
 
 def _literal(path: Path) -> str:
@@ -142,10 +101,12 @@ def _environment() -> dict[str, str]:
     """This process's, which the job is to have, without what would make another kind of job of it or of a question.
 
     That is a job array, the user's start-up files in place of this environment, what is left of an allocation that this
-    process is in, and habits such as SCANCEL_INTERACTIVE. All else that sites and users have in SBATCH_.. either stands
-    back behind sbatch's options, or is a choice such as of account and partition.
+    process is in, its GPUs and its place for temporary files too, and habits such as SCANCEL_INTERACTIVE. All else that
+    sites and users have in SBATCH_.. either stands back behind sbatch's options, or is a choice such as of account and
+    partition.
     """
     unwanted = ("SBATCH_ARRAY_INX", "SBATCH_GET_USER_ENV", "SLURM_", "SCANCEL_", "SCONTROL_", "SQUEUE_")
+    unwanted += ALLOCATED if "SLURM_JOB_ID" in os.environ else ()
     kept = ("SLURM_CONF", "SLURM_CLUSTERS")
     return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(unwanted)}
 
@@ -159,13 +120,7 @@ def _client(*command: str) -> subprocess.CompletedProcess:
 def _cancel(job: list[str]) -> None:
     done = _client("scancel", *job)
     if done.returncode:
-        _say(f"error: {job[-1]}: not cancelled ({' '.join(done.stderr.split())}); see squeue --me\n".encode())
-
-
-def _say(text: bytes) -> None:
-    """To standard error, which may be gone with its terminal: the job goes on."""
-    with suppress(OSError):
-        os.write(2, text)
+        say(f"error: {job[-1]}: not cancelled ({' '.join(done.stderr.split())}); see squeue --me\n")
 
 
 def _number(waiting: subprocess.Popen, said: Path, name: str, log: Path) -> list[str]:
@@ -195,7 +150,7 @@ def _number(waiting: subprocess.Popen, said: Path, name: str, log: Path) -> list
                     return [number]
         if ended:
             reason = "; ".join(filter(None, map(str.strip, text.splitlines()))) or f"exit code {waiting.returncode}"
-            raise InputError(f"sbatch refused the job ({reason}); mend params/cluster.yaml")
+            raise InputError(f"sbatch refused the job ({reason}); mend {named()}")
         if signal.SIGTERM in signal.sigpending():
             told = told or time.monotonic()
             if time.monotonic() - told > SAID:
@@ -203,32 +158,26 @@ def _number(waiting: subprocess.Popen, said: Path, name: str, log: Path) -> list
         time.sleep(0.2)
 
 
-def _wait(waiting: subprocess.Popen, job: list[str], log: Path, left: Path) -> tuple[int, str]:
+def _wait(waiting: subprocess.Popen, number: list[str], job: Job) -> End:
     """Until the job has left its exit code, or `sbatch --wait`, which asks at ever longer intervals, says it ended.
 
     A job that left none did not end by itself, whatever `sbatch` says: after a time limit that says 0. Only if Slurm
-    calls it completed is the file late.
-
-    Returns:
-        the code, and in words how a job that does not end with 0 ended.
+    calls it completed is the file late. One that left a code may have failed because Slurm killed a process of its.
     """
-    seen, state, end = 0, "", float("inf")
+    log, state, end = Tail(job.log), "", float("inf")
     while True:
         if not state and waiting.poll() is not None:
-            state = _state(job)
+            state = _state(number)
             end = time.monotonic() + (LATE if state == "COMPLETED" else 0)
         if state:
-            os.listdir(left.parent)  # without it NFS goes on saying that the file is not there
-        there, over = left.exists(), time.monotonic() >= end
-        code = int(left.read_text(encoding="utf-8")) if there else waiting.returncode or 1 if over else None
-        if log.exists():
-            with log.open("rb") as file:
-                file.seek(seen)
-                content = file.read()
-            _say(content)
-            seen += len(content)
+            os.listdir(job.left.parent)  # without it NFS goes on saying that the file is not there
+        there, over = job.left.exists(), time.monotonic() >= end
+        code = int(job.left.read_text(encoding="utf-8")) if there else waiting.returncode or 1 if over else None
+        log.copy()
         if code is not None:
-            return code, "failed" if there else f"ended as {state}"
+            state = _state(number) if code and not state else state
+            how = "failed" if there and state not in LIMITS else f"ended as {state}"
+            return End(code, f"job {number[-1]} {how}", LIMIT if state in LIMITS else "")
         if signal.sigtimedwait({signal.SIGTERM}, 0.2):
             raise KeyboardInterrupt
 
@@ -247,22 +196,3 @@ def _state(job: list[str]) -> str:
         if state not in ("COMPLETING", "RUNNING") or time.monotonic() > end:
             return state
         time.sleep(0.5)
-
-
-def finish(code: int, again: bool) -> int:
-    """In a job: put it back into the queue, if `again`, or leave its exit code for whoever submitted it; the code.
-
-    Slurm decides what goes back: one that was cancelled or is over its time limit stays ended, and one that was
-    pre-empted is in the queue already.
-    """
-    left, job = os.environ.get(EXIT), os.environ.get("SLURM_JOB_ID")
-    if left and job and again:
-        _client("scontrol", "requeue", "Incomplete", job)
-    elif left and job:
-        try:
-            files.write_text(Path(left), str(code))
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            code = code or 1
-        _client("scancel", "--state=PENDING", job)  # pre-empted as it ended, it would run again
-    return code

@@ -1,0 +1,146 @@
+"""What a notebook's job asks for and how it is submitted: params/cluster.yaml, and over it a private file.
+
+WHEREABOUTS_CLUSTER names the private file. A line is a setting (`SETTINGS`), or a pattern with the options of every
+notebook whose path fits it; later lines win, those of the private file over all. The switch is an environment variable
+too, WHEREABOUTS_RUN_ON, so that stage commands, `dvc.lock` and the keys of DVC's cache are the same everywhere.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+from whereabouts import paths
+from whereabouts.errors import InputError, raise_all
+from whereabouts.pipeline.plain_yaml import load
+
+SWITCH, FILE = "WHEREABOUTS_RUN_ON", "WHEREABOUTS_CLUSTER"
+SHARED = "params/cluster.yaml"
+PLACES = ("here", "slurm", "cluster")  # the last is whatever `submit:` says
+SETTINGS = ("submit", "cancel", "python", "setup")
+AGAIN = "again"  # among the options of a pattern: the options of a second try
+OF_SBATCH = (  # options that the runner depends on
+    *("wait", "parsable", "requeue", "no-requeue", "open-mode", "dependency", "job-name", "chdir", "signal", "export"),
+    *("output", "error", "input", "wrap", "array", "test-only", "quiet", "get-user-env", "export-file", "hold"),
+)
+OF_SUBMIT = ("name", "log", "script")  # what the runner itself puts into `submit:`
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a notebook's job asks for.
+
+    Args:
+        options: name -> text, number, list, `true` or `false`.
+        again: those of a second try, after memory or time ran out.
+        submit: a command line that submits a script, waits for the job, and ends with its exit code; "" for sbatch.
+        cancel: a command line that cancels the job.
+        python: what runs Python in the job; "" for this Python.
+        setup: lines of a shell before that.
+    """
+
+    options: dict[str, object]
+    again: dict[str, object]
+    submit: str = ""
+    cancel: str = ""
+    python: str = ""
+    setup: str = ""
+
+
+def place() -> str:
+    """Where notebooks run, one of `PLACES`.
+
+    Raises:
+        InputError: the switch is set to anything else.
+    """
+    where = os.environ.get(SWITCH, "here")
+    if where not in PLACES:
+        raise InputError(f"{SWITCH}={where}: unknown; choose one of {', '.join(PLACES)}")
+    return where
+
+
+def named() -> str:
+    """The file that the user is to mend: the private one, if there is one."""
+    return os.environ.get(FILE) or SHARED
+
+
+def request(notebook: str, where: str) -> Request:
+    """What the files say of a notebook, all of them checked whether it fits or not.
+
+    Raises:
+        InputError: every line that is wrong.
+    """
+    options, settings, problems = {}, {}, []
+    for file in dict.fromkeys((SHARED, named())):
+        for key, value in load(paths.at(file)).items():
+            if key in SETTINGS:
+                problems += _wrong_setting(f"{file}: {key}", key, value)
+                settings[key] = "\n".join(map(str, value)) if isinstance(value, list) else value
+            elif not re.search(r"[*?\[]|\.ipynb$", str(key)):
+                known = f"{', '.join(SETTINGS)}, and patterns of notebooks such as '*/*_train*'"
+                problems.append(f"{file}: {key}: no setting and no pattern; known: {known}")
+            elif wrong := list(_wrong_options(f"{file}: {key}", value, where)):
+                problems += wrong
+            elif fnmatch(notebook, str(key)):
+                options |= value
+    if not problems:
+        problems = _wrong_place(settings.get("submit"), where)
+    raise_all(problems)
+    again = options.pop(AGAIN, None) or {}
+    return Request(options, again, **{name: line for name, line in settings.items() if line})
+
+
+def written(value: object) -> str:
+    """An option's value as schedulers take it: a list with commas, `true` and `false` as 1 and 0."""
+    if isinstance(value, list):
+        return ",".join(map(written, value))
+    return str(int(value) if isinstance(value, bool) else value)
+
+
+def _wrong_setting(where: str, key: str, value: object) -> list[str]:
+    lines = value if key == "setup" and isinstance(value, list) else [value]
+    if value is None or all(isinstance(line, str) for line in lines):
+        return []
+    kind = "lines of a shell, as in [module load cuda]" if key == "setup" else "a command line"
+    return [f"{where}: {value!r} is not {kind}; write text"]
+
+
+def _wrong_options(where: str, asked: object, place: str, second: bool = False) -> Iterator[str]:
+    """What is wrong with a pattern's options, or with those of its second try."""
+    if not isinstance(asked, dict):
+        yield f"{where}: not options, as in {{time: '01:00:00', mem: 8G}}"
+        return
+    for name, value in asked.items():
+        here = f"{where}: {name}: {value!r}"
+        if name == AGAIN and not second:
+            yield from [] if value in (None, False) else _wrong_options(f"{where}: {name}", value, place, second=True)
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and not isinstance(one, (bool, int, str)):
+                yield f"{here} is no text as schedulers take it; put it between quotes"
+            elif str(one).lower() in ("yes", "no", "on", "off"):
+                yield f"{here} is a word to YAML; write true or false, or another value"
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", str(name)):
+            yield f"{here}: no option; write its long name without dashes, as in mem: 8G"
+        elif ours := _ours(name, place):
+            yield f"{here}: the runner itself sets {ours}; remove it"
+
+
+def _ours(name: str, place: str) -> str:
+    """The option of the runner's own that `name` is; sbatch takes names that are cut short."""
+    if place == "cluster":
+        return name if name in OF_SUBMIT else ""
+    return next((one for one in OF_SBATCH if one.startswith(name)), "")
+
+
+def _wrong_place(submit: str | None, where: str) -> list[str]:
+    """What is wrong with the switch beside what the files say of `submit`."""
+    file = named()
+    if where == "cluster" and not submit:
+        return [f"{SWITCH}=cluster: {file} has no submit: line; add one, or set {SWITCH}=slurm"]
+    if where == "cluster" and "{script}" not in submit:
+        return [f"{file}: submit: has no {{script}}, the file that the job is to run; put it where that is named"]
+    if where == "slurm" and submit:
+        return [f"{SWITCH}=slurm: {file} has a submit: line, for {SWITCH}=cluster; set that, or remove the line"]
+    return []
