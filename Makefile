@@ -6,8 +6,8 @@
 # make test              the tests                         make test-slow   the heavier ones
 # make bench             the benchmarks                    make lab         JupyterLab in notebooks/
 # make cluster-demo      the smoke pipeline here and through a real Slurm on this host: the same sha256
-# PYTHON=python3 makes the environment VENV=.venv, if it is not there yet, with PyTorch for TORCH=cpu|cuda: as it is there
-# already, else for CUDA where this machine has an NVIDIA driver (docs/environment.md).
+# PYTHON=python3 makes the environment VENV=.venv, if it is not there yet, with PyTorch for TORCH=cpu|cuda: without it the
+# one that is there already, else CUDA's where this machine has an NVIDIA driver (docs/environment.md).
 
 CHOICE = SCALE ACDC CLEVR_SEG CHEST MMWHS VOLUMES PANCREAS ULTRASOUND
 SWITCHES = $(CHOICE) JOBS ON PYTHON VENV TORCH
