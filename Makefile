@@ -7,10 +7,11 @@
 # make test              the tests                         make test-slow   the heavier ones
 # make bench             the benchmarks                    make lab         JupyterLab, from the root
 # make cluster-demo      the smoke pipeline here and through a real Slurm on this host: the same sha256
-# PYTHON=python3 makes the environment VENV=.venv, if it is not there yet.
+# PYTHON=python3 makes the environment VENV=.venv, if it is not there yet, with PyTorch for TORCH=cpu|cuda: without it the
+# one that is there already, else CUDA's where this machine has an NVIDIA driver (docs/environment.md).
 
 CHOICE = SCALE ACDC CLEVR_SEG CHEST MMWHS VOLUMES PANCREAS ULTRASOUND
-SWITCHES = $(CHOICE) LICENCE JOBS ON PYTHON VENV
+SWITCHES = $(CHOICE) LICENCE JOBS ON PYTHON VENV TORCH
 SAID := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 $(if $(filter-out $(SWITCHES),$(SAID)),$(error $(filter-out $(SWITCHES),$(SAID)): no such switch; known: $(SWITCHES)))
 LEFT := $(strip $(foreach name,$(CHOICE) LICENCE,$(if $(and $(filter environment,$(origin $(name))),$(value $(name))),$(name))))
@@ -23,6 +24,7 @@ export PYTHONPATH
 override PYTHON := $(if $(value PYTHON),$(value PYTHON),python3)
 override VENV := $(if $(value VENV),$(value VENV),$(CURDIR)/.venv)
 RUN = "$$VENV/bin/python" -m
+PIP = $(RUN) pip install --quiet --disable-pip-version-check --no-deps
 COMMAND = dvc repro
 TRACKED = git rev-parse -q --verify HEAD:./dvc.yaml >/dev/null 2>&1 && ! git check-ignore -q --no-index dvc.yaml
 TESTS = env OMP_NUM_THREADS=1 $(RUN) pytest -n logical --maxprocesses 8 --dist loadfile
@@ -56,14 +58,20 @@ lab: ready
 cluster-demo: ready
 	@exec "$$VENV/bin/python" tests/cluster_demo.py
 
-# no file's name is a target here: make would split one that has a space
+# no file's name is a target here: make would split one that has a space. VENV/ready says what is installed there: which
+# PyTorch, and a checksum of what it was installed from
 ready:
-	@[ "$$VENV/ready" -nt requirements.lock ] && [ "$$VENV/ready" -nt pyproject.toml ] || { \
+	@made=$$(cat "$$VENV/ready" 2>/dev/null); torch=$${TORCH:-$${made%% *}}; \
+	if [ -z "$$torch" ]; then [ -e /proc/driver/nvidia/version ] && torch=cuda || torch=cpu; fi; \
+	case $$torch in cpu | cuda) ;; *) echo "error: TORCH=$$torch: no such PyTorch; use cpu or cuda" >&2; exit 1 ;; esac; \
+	wanted="$$torch $$(cat requirements.lock "requirements-$$torch.lock" pyproject.toml | cksum)"; \
+	[ "$$made" = "$$wanted" ] || { \
 	  "$$PYTHON" lib/whereabouts/pipeline/system.py && \
 	  "$$PYTHON" -m venv "$$VENV" && \
-	  $(RUN) pip install --quiet --disable-pip-version-check -r requirements.lock && \
-	  $(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
-	  touch "$$VENV/ready"; }
+	  $(PIP) --require-hashes -r "requirements-$$torch.lock" && \
+	  $(PIP) --require-hashes -r requirements.lock && \
+	  $(PIP) --no-build-isolation --editable . && \
+	  printf '%s\n' "$$wanted" >"$$VENV/ready"; }
 	@! { $(TRACKED); } || { \
 	  git config whereabouts.python "$$(cd "$$VENV/bin" && pwd)/python" && \
 	  git config filter.whereabouts.clean '"$$(git config whereabouts.python)" -m whereabouts.pipeline.tidy --filter %f'; }
