@@ -240,7 +240,7 @@ def test_crop_and_shape_that_do_not_fit(tmp_path):
 
 
 def test_memory_holds_one_piece_however_many_frames_there_are(tmp_path, monkeypatch):
-    """Of many times as many: tracemalloc counts NumPy's arrays on their way to the file, and from there to the other."""
+    """tracemalloc counts NumPy's arrays on their way to the file, and from there to the other."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 72), np.uint8)
     monkeypatch.setattr(fetal, "draw", lambda *_: (noise, np.full(4, -1)))  # whose own memory is as the anatomy is
     monkeypatch.setattr(ultrasound, "_PART", 8 * 64 * 72)  # frames of 64 x 72 pixels, eight at a time

@@ -42,15 +42,12 @@ def table():
 
 
 def test_killed_and_run_again(tmp_path):
-    def run(folder, fatal):
-        folder.mkdir(exist_ok=True)
-        return subprocess.run([sys.executable, "-c", EVALUATION, str(folder), fatal]).returncode
-
-    assert run(tmp_path / "whole", "") == 0
-    assert [run(tmp_path / "killed", fatal) for fatal in ("c", "d", "")] == [-signal.SIGKILL, -signal.SIGKILL, 0]
-    assert (tmp_path / "killed" / "computed").read_text(encoding="utf-8") == "abc" + "cd" + "d"
-    assert (tmp_path / "killed" / "dice.csv").read_bytes() == (tmp_path / "whole" / "dice.csv").read_bytes()
-    assert os.listdir(tmp_path / "killed" / "checkpoints") == []
+    runs = [subprocess.run([sys.executable, "-c", EVALUATION, str(tmp_path), fatal]) for fatal in ("c", "")]
+    assert [run.returncode for run in runs] == [-signal.SIGKILL, 0]
+    assert (tmp_path / "computed").read_text(encoding="utf-8") == "abc" + "cd"
+    expected = [f"{network},{dice}\n" for network in "abcd" for dice in (ord(network) / 7, 1 / 3)]
+    assert (tmp_path / "dice.csv").read_text(encoding="utf-8") == "".join(["network,dice\n", *expected])
+    assert os.listdir(tmp_path / "checkpoints") == []
 
 
 def test_what_is_kept_is_what_was_computed(tmp_path):
