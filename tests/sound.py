@@ -149,7 +149,7 @@ def _write_ultrasound(root: Path) -> None:
 
 def _read_ultrasound(root: Path) -> list:
     frames = ultrasound.read(_manifest(root))
-    return [frames, [ultrasound.prepare(frames, split, (16, 20), (8, 10)) for split in ultrasound.SPLITS]]
+    return [frames, [list(ultrasound.prepare(frames, split, (16, 20), (8, 10))) for split in ultrasound.SPLITS]]
 
 
 def _box(rows: slice, columns: slice, shape: tuple[int, int]) -> np.ndarray:

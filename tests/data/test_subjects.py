@@ -1,5 +1,6 @@
 """Images of subjects with and without labels, on a small synthetic prepared set whose pixels tell their row."""
 
+import tracemalloc
 from itertools import pairwise, product
 
 import numpy as np
@@ -225,6 +226,23 @@ def test_the_generator_alone_decides_which(written):
     assert draws == [drawn(seed) for seed in range(60)]
     assert len(set(draws)) > 15  # of 28 pairs
     assert set().union(*draws) == set(rows_of(table, TRAIN, False))
+
+
+def test_images_that_are_not_drawn_take_no_memory(tmp_path):
+    def peak(subjects):
+        names = [f"s{number}" for number in range(subjects)]
+        table = pd.DataFrame({"subject": names, "modality": "MR", "volume": names, "labelled": False})
+        images = np.zeros((subjects, 64, 64), np.float32)
+        arrays = {"images": images, "labels": images.astype(np.uint8)}
+        prepared.write(tmp_path / str(subjects), arrays, table, {}, "")
+        tracemalloc.start()
+        assert len(unlabelled(tmp_path / str(subjects), names, names[:1], 20, rng(), "frames")[0]) == 20
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(30)
+    assert peak(300) < 1.5 * peak(30)
 
 
 def test_shares_and_unlabelled_images_never_meet_validation_or_test(written):

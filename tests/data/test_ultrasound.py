@@ -7,12 +7,15 @@ import zlib
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
+from whereabouts.data import prepared as store
 from whereabouts.data import ultrasound
 from whereabouts.data.manifest import Manifest
 from whereabouts.errors import InputError
 from whereabouts.formats import hdf5
+from whereabouts.phantoms import fetal
 
 NAMES = ("4CH", "Lips", "Background")
 COUNTS = {"train": 7, "val": 4, "test": 5}
@@ -46,6 +49,12 @@ def read(root):
     return ultrasound.read(Manifest.of("Fetal ultrasound", "synthetic", root))
 
 
+def prepare(*given):
+    """Images, planes and boxes of a split, its pieces put together."""
+    images, planes, boxes = zip(*ultrasound.prepare(*given), strict=True)
+    return np.concatenate(images), np.concatenate(planes), None if boxes[0] is None else np.concatenate(boxes)
+
+
 def problems(root):
     """Complaints, each without the file's name in front."""
     with pytest.raises(InputError) as error:
@@ -69,7 +78,7 @@ def test_boxes_are_optional(tmp_path):
     save(tmp_path, content(boxes=False))
     frames = read(tmp_path)
     assert not frames.boxes
-    assert ultrasound.prepare(frames, "test", SHAPE, SHAPE)[2] is None
+    assert prepare(frames, "test", SHAPE, SHAPE)[2] is None
 
 
 def test_keys_of_other_people_are_left_alone(tmp_path):
@@ -93,7 +102,7 @@ def test_the_background_comes_last_wherever_it_is_in_the_file(tmp_path):
     save(tmp_path, given | {"label_names": np.array([name.encode() for name in names])})
     frames = read(tmp_path)
     assert frames.names == ("Lips", "Head", " BACKGROUND")
-    planes = ultrasound.prepare(frames, "test", SHAPE, SHAPE)[1]
+    planes = prepare(frames, "test", SHAPE, SHAPE)[1]
     assert [frames.names[k] for k in planes] == [names[k] for k in given["p_test"]]
 
 
@@ -130,7 +139,7 @@ def test_prepare_crops_the_middle_and_averages_over_areas(crop, shape, tmp_path)
     save(tmp_path, arrays)
     top, left = (14 - crop[0]) // 2, (18 - crop[1]) // 2
     for split, count in COUNTS.items():
-        images, planes, _ = ultrasound.prepare(read(tmp_path), split, crop, shape)
+        images, planes, _ = prepare(read(tmp_path), split, crop, shape)
         middle = arrays[f"x_{split}"][:, 0, top : top + crop[0], left : left + crop[1]].astype(float)
         expected = np.stack([area_means(image, shape) for image in middle])
         assert images.shape == (count, *shape)
@@ -143,7 +152,7 @@ def test_prepare_crops_the_middle_and_averages_over_areas(crop, shape, tmp_path)
 def test_any_numbers_from_0_to_255_will_do(dtype, tmp_path):
     save(tmp_path / "a")
     save(tmp_path / "b", content(dtype))
-    first, second = (ultrasound.prepare(read(tmp_path / name), "train", (12, 16), (5, 7)) for name in "ab")
+    first, second = (prepare(read(tmp_path / name), "train", (12, 16), (5, 7)) for name in "ab")
     np.testing.assert_array_equal(first[0], second[0])
     assert second[0].dtype == np.uint8
 
@@ -157,7 +166,7 @@ def test_however_stored_and_in_parts_of_whatever_size(options, size, tmp_path, m
     arrays["box_test"] = np.tile(arrays["box_test"], (2, 1))
     save(tmp_path, arrays, **options)
     monkeypatch.setattr(ultrasound, "_PART", size)
-    images = ultrasound.prepare(read(tmp_path), "train", (12, 16), (12, 16))[0]
+    images = prepare(read(tmp_path), "train", (12, 16), (12, 16))[0]
     np.testing.assert_array_equal(images, arrays["x_train"][:, 0, 1:13, 1:17])
 
 
@@ -185,7 +194,7 @@ def test_boxes_follow_the_pixels(tmp_path):
     for image, (top, left, bottom, right) in zip(arrays["x_test"][:, 0], arrays["box_test"], strict=True):
         image[top:bottom, left:right] = 255
     save(tmp_path, arrays)
-    images, _, boxes = ultrasound.prepare(read(tmp_path), "test", (32, 48), (16, 24))
+    images, _, boxes = prepare(read(tmp_path), "test", (32, 48), (16, 24))
     assert boxes.dtype == np.float32
     for image, box in zip(images, boxes, strict=True):
         rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
@@ -197,7 +206,7 @@ def test_boxes_are_cut_at_the_crop_and_dropped_beyond_it(tmp_path):
     arrays = content(shape=(20, 30))
     arrays["box_test"] = np.array([(0, 0, 20, 30), (-1, -1, -1, -1), (0, 10, 2, 20), (3, 0, 9, 6), (10, 5, 11, 6)])
     save(tmp_path, arrays)
-    _, _, boxes = ultrasound.prepare(read(tmp_path), "test", (16, 20), (4, 8))  # from row 2, column 5
+    _, _, boxes = prepare(read(tmp_path), "test", (16, 20), (4, 8))  # from row 2, column 5
     expected = [(0, 0, 4, 8), (-1,) * 4, (-1,) * 4, (0.25, 0, 1.75, 0.4), (2, 0, 2.25, 0.4)]
     np.testing.assert_allclose(boxes, expected, atol=1e-6)
 
@@ -205,7 +214,7 @@ def test_boxes_are_cut_at_the_crop_and_dropped_beyond_it(tmp_path):
 def test_only_test_frames_have_boxes(tmp_path):
     save(tmp_path)
     frames = read(tmp_path)
-    found = [ultrasound.prepare(frames, split, SHAPE, SHAPE)[2] is not None for split in COUNTS]
+    found = [prepare(frames, split, SHAPE, SHAPE)[2] is not None for split in COUNTS]
     assert found == [False, False, True]
 
 
@@ -226,8 +235,33 @@ def test_crop_and_shape_that_do_not_fit(tmp_path):
         ),
     ):
         with pytest.raises(InputError) as error:
-            ultrasound.prepare(frames, "val", crop, shape)
+            prepare(frames, "val", crop, shape)
         assert error.value.problems == expected
+
+
+def test_memory_holds_one_piece_however_many_frames_there_are(tmp_path, monkeypatch):
+    """tracemalloc counts NumPy's arrays on their way to the file, and from there to the other."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 72), np.uint8)
+    monkeypatch.setattr(fetal, "draw", lambda *_: (noise, np.full(4, -1)))  # whose own memory is as the anatomy is
+    monkeypatch.setattr(ultrasound, "_PART", 8 * 64 * 72)  # frames of 64 x 72 pixels, eight at a time
+
+    def peak(frames, out):
+        tracemalloc.start()
+        fetal.write(out, dict.fromkeys(ultrasound.SPLITS, frames), (64, 72), np.random.default_rng(1))
+        frames_of = read(out)
+        with store.writing(out / "prepared") as pieces:
+            for split in ultrasound.SPLITS:
+                for images, _, _ in ultrasound.prepare(frames_of, split, (60, 64), (60, 64)):
+                    pieces.add(images=images)
+            pieces.finish(pd.DataFrame(), {}, "")
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(store.array(out / "prepared", "images")) == 3 * frames
+        return most
+
+    peak(60, tmp_path / "first")  # what is made once and kept
+    few, many = peak(60, tmp_path / "few"), peak(400, tmp_path / "many")
+    assert many < 1.5 * few
 
 
 # Complaints about the file
@@ -261,7 +295,7 @@ def test_gone(tmp_path):
     manifest = Manifest.of("Fetal ultrasound", "synthetic", tmp_path)
     frames = ultrasound.read(manifest)
     path.unlink()
-    for action in (lambda: ultrasound.read(manifest), lambda: ultrasound.prepare(frames, "val", SHAPE, SHAPE)):
+    for action in (lambda: ultrasound.read(manifest), lambda: prepare(frames, "val", SHAPE, SHAPE)):
         with pytest.raises(
             InputError, match=r"cannot be read \(No such file or directory\); mend that, or replace it$"
         ):
@@ -411,7 +445,7 @@ def test_a_filter_that_is_not_there_is_named(code, name, tmp_path):
 def test_what_h5py_packs_is_read(options, tmp_path):
     arrays = content(np.int16)
     save(tmp_path, arrays, **options)
-    images = ultrasound.prepare(read(tmp_path), "train", SHAPE, SHAPE)[0]
+    images = prepare(read(tmp_path), "train", SHAPE, SHAPE)[0]
     np.testing.assert_array_equal(images, arrays["x_train"][:, 0])
 
 

@@ -1,8 +1,12 @@
 """Prepared data sets: compact arrays with a table of what each image is, written once and read by every stage."""
 
 import hashlib
-import io
 import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +18,86 @@ from whereabouts.formats.csv_tables import read_table
 
 
 def write(folder: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, facts: dict, label: str) -> None:
-    """Write `arrays` as .npy files, `table` as table.csv, `facts` and the data's `label` as facts.json.
+    """Write `arrays`, which memory holds, with their table and facts; see `Pieces`."""
+    with writing(folder) as pieces:
+        pieces.add(**arrays)
+        pieces.finish(table, facts, label)
 
-    facts.json comes last and has the sha256 of all others and of itself, so that it stands for a folder that is whole.
+
+@contextmanager
+def writing(folder: Path) -> Iterator["Pieces"]:
+    """What takes the arrays of a prepared data set a piece at a time, so that memory holds one, however many follow.
+
+    Pieces go to a hidden folder within `folder`, which is removed at the end. What was there is replaced by
+    `Pieces.finish`; a block that fails, or ends without it, leaves that as it was.
+
+    Raises:
+        InputError: the disk is full, the folder is read-only, or whatever else the system says.
     """
-    folder, contents = paths.at(folder), {}
-    for name, array in arrays.items():
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        contents[f"{name}.npy"] = buffer.getvalue()
-    contents["table.csv"] = table.to_csv(index=False).encode()
-    for name, content in contents.items():
-        files.write_bytes(folder / name, content)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    about = {"facts": facts | {"label": label}, "files": digests}
-    files.write_json(folder / "facts.json", about | {"sha256": _digest(about)})
+    folder = paths.at(folder)
+    with _writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        hidden = tempfile.TemporaryDirectory(prefix=".", dir=folder)
+    with hidden:
+        yield Pieces(folder, Path(hidden.name))
+
+
+class Pieces:
+    """Arrays that grow along their first axis in .npy files below `hidden`, until they are put into `folder`."""
+
+    def __init__(self, folder: Path, hidden: Path):
+        self._folder, self._hidden = folder, hidden
+        self._empty: dict[str, np.ndarray] = {}  # of each array: no items, but their shape and type
+        self._counts: dict[str, int] = {}
+
+    def add(self, **arrays: np.ndarray) -> None:
+        """Append to the array of each name: (n, ...), all but n as in the pieces before.
+
+        Raises:
+            ValueError: another shape or type, or objects.
+        """
+        for name, array in arrays.items():
+            piece = np.ascontiguousarray(array)
+            empty, path = self._empty.setdefault(name, piece[:0]), self._hidden / f"{name}.npy"
+            if (piece.dtype, piece.shape[1:]) != (empty.dtype, empty.shape[1:]):
+                raise ValueError(f"{name}: {piece.dtype} {piece.shape[1:]} after {empty.dtype} {empty.shape[1:]}")
+            with _writable(self._folder), open(path, "ab") as file:
+                if name not in self._counts:
+                    np.save(file, empty, allow_pickle=False)  # the header, which has room for any number
+                file.write(piece.data)
+            self._counts[name] = self._counts.get(name, 0) + len(piece)
+
+    def finish(self, table: pd.DataFrame, facts: dict, label: str) -> None:
+        """Put all in place: arrays as .npy files, `table` as table.csv, `facts` and the data's `label` as facts.json.
+
+        facts.json comes last and has the sha256 of all others and of itself, so that it stands for a folder that is
+        whole.
+        """
+        digests, rows = {}, table.to_csv(index=False).encode()
+        with _writable(self._folder):
+            for name, empty in self._empty.items():
+                about = np.lib.format.header_data_from_array_1_0(empty)
+                with open(self._hidden / f"{name}.npy", "r+b") as file:
+                    shape = (self._counts[name], *empty.shape[1:])
+                    np.lib.format.write_array_header_1_0(file, about | {"shape": shape})
+                    file.flush()
+                    os.fsync(file.fileno())
+                digests[f"{name}.npy"] = files.sha256(self._hidden / f"{name}.npy")
+            for name in digests:
+                if (self._folder / name).is_file():  # what takes its place is as open to others
+                    shutil.copymode(self._folder / name, self._hidden / name)
+                os.replace(self._hidden / name, self._folder / name)
+        files.write_bytes(self._folder / "table.csv", rows)
+        about = {"facts": facts | {"label": label}, "files": digests | {"table.csv": hashlib.sha256(rows).hexdigest()}}
+        files.write_json(self._folder / "facts.json", about | {"sha256": _digest(about)})
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise files.unwritable(folder, error) from None
 
 
 def _digest(about: dict) -> str:

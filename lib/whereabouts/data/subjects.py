@@ -3,6 +3,7 @@
 Its data sets are prepared with columns subject, modality, volume and labelled, and the fact "folds".
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,14 @@ def subject_examples(folder: Path, subjects: list[str], labelled: bool = True) -
         labelled: those with labels, or those without.
     """
     rows = table(folder)
-    chosen = (rows.subject.isin(subjects) & (rows.labelled == labelled)).to_numpy()
-    rows = rows[chosen].reset_index(drop=True)
-    images = 2 * torch.from_numpy(np.ascontiguousarray(array(folder, "images")[chosen])) - 1
-    examples = Examples.of(images.numpy(), array(folder, "labels")[chosen], np.zeros((len(rows), 1)), volumes(rows))
-    return examples, rows
+    return _examples(folder, rows[rows.subject.isin(subjects) & (rows.labelled == labelled)])
+
+
+def _examples(folder: Path, rows: pd.DataFrame) -> tuple[Examples, pd.DataFrame]:
+    """The images of some rows of the table, and no others, in memory; and the rows, numbered anew."""
+    images = torch.from_numpy(array(folder, "images")[rows.index]).mul_(2).sub_(1)
+    labels, rows = array(folder, "labels")[rows.index], rows.reset_index(drop=True)
+    return Examples.of(images.numpy(), labels, np.zeros((len(rows), 1)), volumes(rows)), rows
 
 
 def volumes(rows: pd.DataFrame) -> np.ndarray:
@@ -82,16 +86,14 @@ def unlabelled(
     Raises:
         InputError: that leaves no subject or no image.
     """
-    others = [subject for subject in train if subject not in with_labels]
+    others, rows = [subject for subject in train if subject not in with_labels], table(folder)
     if not origin:
-        rows = table(folder)
         frames = (~rows.labelled & rows.subject.isin(train)).any()
         origin = "frames" if frames else "others" if others else "same"
     subjects = {"frames": train, "others": others, "same": with_labels}[origin]
-    pool, _ = subject_examples(folder, subjects, labelled=origin != "frames")
+    pool = rows[rows.subject.isin(subjects) & (rows.labelled == (origin != "frames"))]
     if not len(pool) or number < 1:
         remedy = "label fewer subjects, add frames without labels, or choose another origin"
         raise InputError(f"unlabelled: {number} of {len(pool)} images of {len(subjects)} subjects ({origin}); {remedy}")
-    chosen = torch.from_numpy(np.sort(rng.permutation(len(pool))[:number]))
-    pool = pool[chosen]
-    return Examples(pool.images, torch.zeros_like(pool.labels), pool.z, pool.volume), origin
+    drawn, _ = _examples(folder, pool.iloc[np.sort(rng.permutation(len(pool))[:number])])
+    return replace(drawn, labels=torch.zeros_like(drawn.labels)), origin

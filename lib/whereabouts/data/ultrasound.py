@@ -89,8 +89,8 @@ def read(manifest: Manifest) -> Frames:
 
 def prepare(
     frames: Frames, split: str, crop: tuple[int, int], shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The middle of every frame of a split, reduced to `shape` by averaging over areas.
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """The middle of every frame of a split, reduced to `shape` by averaging over areas; a piece of the split at a time.
 
     The paper crops to 208 x 272, which leaves out what the machine writes around the image, and does not reduce. Areas
     are made of whole pixels, so they overlap where the sides do not divide (PyTorch's adaptive average). z-scores are
@@ -102,8 +102,8 @@ def prepare(
         crop: rows and columns to keep, of the stored frame.
         shape: rows and columns of the result; up to `crop`.
 
-    Returns:
-        Images, (N, *shape) uint8; planes, (N,) uint8, indices into `frames.names`; boxes, (N, 4) float32, top, left,
+    Yields:
+        Images, (n, *shape) uint8; planes, (n,) uint8, indices into `frames.names`; boxes, (n, 4) float32, top, left,
         bottom, right in pixels of the result, cut at its border, -1 for none or none within; None if there are none.
 
     Raises:
@@ -115,17 +115,16 @@ def prepare(
             problems.append(f"{name}: {_by(small)} does not fit into the {other}, {_by(large)}; give less")
     raise_all(problems)
     top, left = ((whole - kept) // 2 for whole, kept in zip(frames.shape, crop, strict=True))
-    images, boxes = np.empty((frames.counts[split], *shape), np.uint8), None
-    bar = progress.bar(total=len(images), desc=f"prepare {split} frames", unit="frame")
+    bar = progress.bar(total=frames.counts[split], desc=f"prepare {split} frames", unit="frame")
     with hdf5.opened(frames.path) as file, bar:
         for part in _parts(file[f"x_{split}"]):
             middle = file[f"x_{split}"][part][:, 0, top : top + crop[0], left : left + crop[1]]  # (n, *crop)
-            images[part] = adaptive_avg_pool2d(torch.from_numpy(middle.astype(np.float32)), tuple(shape)).round()
+            images = adaptive_avg_pool2d(torch.from_numpy(middle.astype(np.float32)), tuple(shape)).round()
+            planes, boxes = np.argsort(frames.order).astype(np.uint8)[file[f"p_{split}"][part]], None
+            if split == "test" and frames.boxes:
+                boxes = _crop_boxes(file[BOXES][part], (top, left), crop, shape)
+            yield images.numpy().astype(np.uint8), planes, boxes
             bar.update(len(middle))
-        planes = np.argsort(frames.order).astype(np.uint8)[file[f"p_{split}"][:]]
-        if split == "test" and frames.boxes:
-            boxes = _crop_boxes(file[BOXES][:], (top, left), crop, shape)
-    return images, planes, boxes
 
 
 def _crop_boxes(

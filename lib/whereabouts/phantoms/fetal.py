@@ -87,8 +87,9 @@ def write(root: Path, frames: dict[str, int], shape: tuple[int, int], rng: np.ra
             file.create_dataset(f"p_{split}", data=planes, track_times=False)
             images = file.create_dataset(f"x_{split}", (len(planes), 1, *shape), np.uint8, track_times=False)
             boxes = np.empty((len(planes), 4), np.int32)
-            for index, own in enumerate(child.spawn(len(planes))):
-                images[index, 0], boxes[index] = draw(NAMES[planes[index]], shape, own)
+            for index, plane in enumerate(planes):
+                (own,) = child.spawn(1)  # one at a time: 122,233 generators take memory
+                images[index, 0], boxes[index] = draw(NAMES[plane], shape, own)
                 bar.update()
         file.create_dataset("box_test", data=boxes, track_times=False)
 
