@@ -6,8 +6,9 @@ import pytest
 
 from verdicts import verdicts
 from whereabouts.chapters import position
+from whereabouts.errors import InputError
 from whereabouts.evaluation.degradations import KINDS
-from whereabouts.methods.position import POSITION_ARMS_ON, POSITION_NAMES
+from whereabouts.methods.position import POSITION_ARMS_ON, POSITION_NAMES, arms_of, prepared_on
 from whereabouts.models.averaged_mask import averaged_mask
 from whereabouts.paths import ROOT
 from whereabouts.reporting import claims
@@ -85,6 +86,14 @@ def test_curves_of_shifts_have_the_shift_as_their_step():
     found = position.curves(scores({"unet-0": 0.9}), "shift")
     found = found[found.arm == "unet-0"].set_index("step")["mean"]
     assert found.to_dict() == pytest.approx({-0.25: 88, 0: 90, 0.25: 88})
+
+
+def test_a_data_set_or_network_that_there_is_not_is_named_with_those_that_there_are():
+    assert arms_of("acdc", ["all"]) == POSITION_ARMS_ON["acdc"] and arms_of("acdc", ["cnn-0"]) == ["cnn-0"]
+    with pytest.raises(InputError, match=r"(?s)arm=cnn: no such network; choose one of all, unet-0.*arm=unet: no"):
+        arms_of("chest", ["cnn", "unet-0", "unet"])
+    with pytest.raises(InputError, match="dataset=jsrt: no such data set; choose one of chest, acdc"):
+        prepared_on("jsrt")
 
 
 def test_claim_table_has_means_over_levels_the_strongest_level_and_the_mask_for_every_seed():

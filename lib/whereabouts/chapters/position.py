@@ -1,6 +1,6 @@
 """Tables, curves and claims of the positional-encoding chapter, from the scores that its evaluation notebooks write.
 
-Scores have the columns arm, seed, kind, level, volume, dice: `kind` is "clean", "shift" or one of
+Scores have the columns scale, arm, seed, kind, level, volume, dice: `kind` is "clean", "shift" or one of
 `whereabouts.evaluation.degradations.KINDS`, `level` the parameter of that kind. Dice is the mean over the three
 structures.
 """

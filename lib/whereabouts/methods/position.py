@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from whereabouts.errors import InputError, raise_all
+
 
 @dataclass(frozen=True)
 class PositionArm:
@@ -57,3 +59,23 @@ POSITION_ARMS_ON = {
     "chest": list(POSITION_ARMS),
     "acdc": [name for name, arm in POSITION_ARMS.items() if not arm.images],
 }
+
+
+def prepared_on(dataset: str) -> str:
+    """Where the data set is prepared, below build/<scale>; InputError: there is no such data set."""
+    known = {"chest": "chest/prepared", "acdc": "acdc/slices"}
+    if dataset not in known:
+        raise InputError(f"dataset={dataset}: no such data set; choose one of {', '.join(known)}")
+    return known[dataset]
+
+
+def arms_of(dataset: str, names: list[str]) -> list[str]:
+    """The networks that are so called; of ["all"], those that the paper trains on the data set.
+
+    Raises:
+        InputError: for each name that no network has.
+    """
+    arms = POSITION_ARMS_ON[dataset] if names == ["all"] else names
+    known = ", ".join(("all", *POSITION_ARMS))
+    raise_all([f"arm={name}: no such network; choose one of {known}" for name in arms if name not in POSITION_ARMS])
+    return arms
