@@ -2,7 +2,7 @@
 #                        leaves params.yaml and dvc.lock as they were: SCALE=smoke|demo|paper ACDC=synthetic|real
 #                        CLEVR_SEG=synthetic|released CHEST=synthetic|jsrt|radiographs MMWHS=synthetic|mmwhs
 #                        VOLUMES=synthetic|decathlon PANCREAS=synthetic|tcia ULTRASOUND=synthetic|hdf5
-# make fan-out           the same side by side: these switches, and JOBS=N ON=here|slurm
+# make fan-out           the same side by side: these switches, JOBS=N ON=here|slurm|cluster, and THEN='a command' after all
 # make push              `dvc push`, once the licences of real data have been read: LICENCE=read
 # make test              the tests                         make test-slow   the heavier ones
 # make bench             the benchmarks                    make lab         JupyterLab, from the root
@@ -11,7 +11,7 @@
 # one that is there already, else CUDA's where this machine has an NVIDIA driver (docs/environment.md).
 
 CHOICE = SCALE ACDC CLEVR_SEG CHEST MMWHS VOLUMES PANCREAS ULTRASOUND
-SWITCHES = $(CHOICE) LICENCE JOBS ON PYTHON VENV TORCH
+SWITCHES = $(CHOICE) LICENCE JOBS ON THEN PYTHON VENV TORCH
 SAID := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 $(if $(filter-out $(SWITCHES),$(SAID)),$(error $(filter-out $(SWITCHES),$(SAID)): no such switch; known: $(SWITCHES)))
 LEFT := $(strip $(foreach name,$(CHOICE) LICENCE,$(if $(and $(filter environment,$(origin $(name))),$(value $(name))),$(name))))
@@ -37,7 +37,7 @@ repro: ready
 	@exec $(RUN) whereabouts.pipeline.choice scale="$$SCALE" acdc="$$ACDC" clevr_seg="$$CLEVR_SEG" chest="$$CHEST" mmwhs="$$MMWHS" \
 	  volumes="$$VOLUMES" pancreas="$$PANCREAS" ultrasound="$$ULTRASOUND" -- $(COMMAND)
 
-fan-out: COMMAND = whereabouts.pipeline.fan_out --jobs "$${JOBS:-0}" --on "$${ON:-here}"
+fan-out: COMMAND = whereabouts.pipeline.fan_out --jobs "$${JOBS:-0}" --on "$${ON:-here}" --then "$${THEN:-}"
 fan-out: repro
 
 push: ready

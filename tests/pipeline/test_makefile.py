@@ -86,8 +86,11 @@ def test_a_switch_is_a_word_whatever_is_in_it_and_wherever_it_is_said(word, make
     assert called(lines, "whereabouts.pipeline.choice")[0] == f"scale={word}"
     lines, done = make("repro", SCALE=word)
     assert not lines and done.returncode and "SCALE: in the environment" in done.stderr
-    for lines, _ in (make("fan-out", f"JOBS={word}", f"ON={word}"), make("fan-out", JOBS=word, ON=word)):
-        assert lines[-5:] == ["whereabouts.pipeline.fan_out", "--jobs", word, "--on", word]
+    for lines, _ in (
+        make("fan-out", f"JOBS={word}", f"ON={word}", f"THEN={word}"),
+        make("fan-out", JOBS=word, ON=word, THEN=word),
+    ):
+        assert lines[-7:] == ["whereabouts.pipeline.fan_out", "--jobs", word, "--on", word, "--then", word]
     lines, _ = make("push", f"LICENCE={word}")
     assert lines[-3:] == ["--", "whereabouts.data.push", word]
 
@@ -120,7 +123,7 @@ def test_stages_are_given_to_a_shell_that_is_one(make):
 def test_fan_out_takes_the_same_switches(make):
     lines, _ = make("fan-out", "SCALE=smoke")
     assert called(lines, "whereabouts.pipeline.choice")[0] == "scale=smoke"
-    assert lines[-5:] == ["whereabouts.pipeline.fan_out", "--jobs", "0", "--on", "here"]
+    assert lines[-7:] == ["whereabouts.pipeline.fan_out", "--jobs", "0", "--on", "here", "--then", ""]
 
 
 def test_a_switch_that_is_none_is_refused(make):

@@ -2,8 +2,7 @@
 
 import re
 import subprocess
-import tomllib
-from itertools import chain, product
+from itertools import product
 from math import prod
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 import yaml
 from dvc.repo import Repo
 from dvc.stage.cache import _get_cache_hash
-from packaging.requirements import Requirement
 
 import stored
 from whereabouts.data.layouts import LAYOUTS
@@ -158,21 +156,6 @@ def test_no_two_choices_of_data_share_a_folder():
         words = [params.SWITCHES[name][1] for name in switches_of]
         folders = ["".join(suffix[word] for word in choice) for choice in product(*words)]
         assert len(set(folders)) == len(folders)
-
-
-def test_lock_project_and_conda_environment_agree():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lock = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").split())
-    names = {name.lower().replace("_", "-"): version for name, version in lock.items()}
-    assert names["torch"] == "2.13.0"
-    assert all(re.fullmatch(r"[\w.]+", version) for version in lock.values()), "versions only, no addresses"
-    for requirement in map(Requirement, [*project["dependencies"], *chain(*project["optional-dependencies"].values())]):
-        assert requirement.name in names, f"requirements.lock lacks {requirement.name}"
-        locked = names[requirement.name]
-        assert requirement.specifier.contains(locked), f"{requirement}: requirements.lock has {locked}"
-    conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
-    assert f"python{project['requires-python']}" in conda
-    assert {"pip": ["-r requirements.lock", "-e ."]} in conda
 
 
 def test_data_are_pinned_without_a_cache_and_leave_room_for_data_sets():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from whereabouts import paths
+from whereabouts.errors import InputError
 from whereabouts.formats.csv_tables import read_table
 from whereabouts.metrics import overlap
 
@@ -50,7 +51,12 @@ def read(folder: Path) -> pd.DataFrame:
     """All `scores.csv` of the trainings below `folder`, one after another in the order of their names.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or two say something of the same network, one of which no stage makes any longer.
     """
-    found = paths.made(folder, "*/scores.csv")
-    return pd.concat([read_table(path) for path in found], ignore_index=True)
+    found = {path: read_table(path) for path in paths.made(folder, "*/scores.csv")}
+    scores = pd.concat(found, names=["path"]).reset_index("path")
+    twice = scores.duplicated(scores.columns.difference(["path", "dice"]).tolist(), keep=False)
+    if twice.any():
+        places = ", ".join(paths.shown(path.parent) for path in scores.path[twice].unique())
+        raise InputError(f"{places}: scores of the same network; delete what is left of an earlier choice")
+    return scores.drop(columns="path").reset_index(drop=True)

@@ -19,6 +19,7 @@ _PERSONAL = (  # how the names begin of variables that go
     *("LC_", "LANG", "TZ", "TERM", "COLUMNS", "LINES", "COLOR", "CLICOLOR", "NO_COLOR", "FORCE_COLOR", "TQDM_"),
     *("PYTHON", "IPYTHON", "IPYKERNEL", "JUPYTER", "JPY_", "TRAITLETS_", "PYDEVD_", "DEBUGPY_", "NBFORMAT_"),
     *("MPL", "_MPL", "MATPLOTLIB", "PANDAS_", "SCIPY_ARRAY_API", "SKLEARN_"),
+    "WHEREABOUTS_EXIT",  # is this job's; a run that the notebook starts would leave its own there
 )
 _FIXED = {
     "USER": "whereabouts",
