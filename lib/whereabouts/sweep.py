@@ -2,7 +2,7 @@
 
 Every value of `--over` is a job, every combination where `--over` is said more than once; a parameter that is a list
 itself takes a list of lists, as in `--over seed=[[1],[2]]`. Each job is a `python -m whereabouts.run` of its own, some
-of them at once, here or, with WHEREABOUTS_RUN_ON=slurm, as Slurm jobs. In its folder below OUT are what it was given,
+of them at once, here or, with WHEREABOUTS_RUN_ON=slurm, as jobs. In its folder below OUT are what it was given,
 its executed notebook, its log, and in `out` what the notebook left. What was finished, of the same notebook, code and
 parameters, is not run again; a failure stops no other job. OUT/sweep.csv and OUT/sweep.png show the results together.
 """
@@ -21,7 +21,7 @@ from rich.live import Live
 
 from whereabouts import files, paths, run
 from whereabouts.errors import InputError, raise_all
-from whereabouts.pipeline import fan_out, identity, notebooks, plain_yaml, slurm, streams, system
+from whereabouts.pipeline import fan_out, identity, notebooks, plain_yaml, streams, submit, system
 from whereabouts.pipeline.interruption import AGAIN
 from whereabouts.pipeline.runs import Run
 
@@ -136,10 +136,10 @@ def finished(folder: Path) -> bool:
 
 
 def work(notebook: Path, out: Path, names: list[str], at_once: int) -> list[str]:
-    """Run these jobs, `at_once` at a time (0: one a device, or 16 on Slurm); returns those that failed."""
+    """Run these jobs, `at_once` at a time (0: one a device, or 16 on a cluster); returns those that failed."""
     for job in names:
         shutil.rmtree(out / job / LEFT, ignore_errors=True)
-    if slurm.wanted():
+    if submit.wanted():
         places = [{}] * min(at_once or 16, len(names))
     else:
         places = fan_out.devices(min(at_once or len(fan_out.devices(0)), len(names)))

@@ -53,18 +53,13 @@ def by_hand(stage_notebook: str, parameters: dict) -> dict:
             names |= parameters
             continue
         for line in ast.parse(cell.source).body:
-            asked = {node.id for node in ast.walk(line) if isinstance(node, ast.Name)}
-            if (
-                isinstance(line, (ast.Assign, ast.Expr))
-                and "here" in asked
-                and asked <= {*names, *_made(line), "globals"}
-            ):
+            if isinstance(line, ast.ImportFrom) and re.match(r"whereabouts\.methods\.(?!networks)", line.module):
+                exec(ast.unparse(line), names)  # functions that find a folder
+            used = [node for node in ast.walk(line) if isinstance(node, ast.Name)]
+            known = {*names, "globals", *(node.id for node in used if isinstance(node.ctx, ast.Store))}
+            if isinstance(line, (ast.Assign, ast.Expr)) and "here" in {node.id for node in used} <= known:
                 exec(ast.unparse(line), names)
     return {name: value for name, value in names.items() if name != "__builtins__"}
-
-
-def _made(line: ast.stmt) -> set[str]:
-    return {node.id for node in ast.walk(line) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
 @pytest.mark.parametrize("other_data", [False, True], ids=["synthetic", "other"])

@@ -17,6 +17,7 @@ from whereabouts.errors import InputError
 from whereabouts.paths import ROOT
 from whereabouts.pipeline import tidy
 
+LOCKS = ("requirements.lock", "requirements-cpu.lock")
 DAMAGED = [
     (b"", "not a readable notebook"),
     (b"\xff", "not a readable notebook"),
@@ -119,9 +120,11 @@ def checkout(tmp_path):
     root, venv = tmp_path / "it's mine" / "main", tmp_path / "it's an environment"
     (root / "notebooks/inside").mkdir(parents=True)
     (venv / "bin").mkdir(parents=True)
-    for name in ("Makefile", ".gitattributes", "requirements.lock", "pyproject.toml", "dvc.yaml"):
+    for name in ("Makefile", ".gitattributes", *LOCKS, "pyproject.toml", "dvc.yaml"):
         shutil.copyfile(ROOT / name, root / name)
-    (venv / "ready").touch()
+    given = b"".join((root / name).read_bytes() for name in (*LOCKS, "pyproject.toml"))
+    checksum = subprocess.run(["cksum"], input=given, capture_output=True, check=True).stdout.decode()
+    (venv / "ready").write_text(f"cpu {checksum}", encoding="utf-8")
     python = f'#!/bin/sh\nPYTHONPATH="{ROOT / "lib"}" exec "{sys.executable}" "$@"\n'
     (venv / "bin/python").write_text(python, encoding="utf-8")
     (venv / "bin/python").chmod(0o755)

@@ -65,6 +65,14 @@ def _say_process(descriptor: int, process: int) -> None:
     os.pwrite(descriptor, str(process).encode(), 0)
 
 
+def _at_work(process: int) -> bool:
+    """Whether it is there, and not one that has ended and that nobody has asked about yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 @contextmanager
 def _without_dvc() -> Iterator[None]:
     """DVC's own lock, and nobody of DVC at work: it gives the lock away while a stage runs, and says so elsewhere.
@@ -80,7 +88,7 @@ def _without_dvc() -> Iterator[None]:
             said = json.loads(_read(Path(repo.tmp_dir) / "rwlock") or "{}")
             there = [*said.get("write", {}).values(), *(one for some in said.get("read", {}).values() for one in some)]
             for its in there:
-                if os.path.exists(f"/proc/{its['pid']}"):
+                if _at_work(its["pid"]):
                     raise InputError(f"`{its['cmd']}`: process {its['pid']} is at work in this checkout; {WAIT}")
             yield
     except DvcException as error:
@@ -168,9 +176,7 @@ def run(command: list[str], said: dict[str, str]) -> int:
 
     def tell(number: int, _) -> None:
         told.append(number)
-        if (
-            child and number == signal.SIGTERM and told.count(number) == 1
-        ):  # a terminal's signals the command has itself
+        if child and number == signal.SIGTERM and told.count(number) == 1:  # a terminal's the command has itself
             child.send_signal(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
