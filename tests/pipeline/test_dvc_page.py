@@ -72,7 +72,7 @@ def test_headline_numbers_and_plots(said):
 
 def test_an_experiment_changes_one_line(said):
     (stat,) = said["git diff --stat params"]
-    assert stat.split() == "params/smoke.yaml | 2 +- 1 file changed, 1 insertion(+), 1 deletion(-)".split()
+    assert " ".join(stat.split()) == "params/smoke.yaml | 2 +- 1 file changed, 1 insertion(+), 1 deletion(-)"
     (params,) = said["dvc params diff"]
     assert params.splitlines()[1].split() == ["params/smoke.yaml", "inside_train_clevr_seg.steps", "4", "6"]
     (shown,) = said["dvc exp show --only-changed --no-pager"]
