@@ -91,38 +91,39 @@ def browser():
         browser.close()
 
 
-def prepared(folder: Path, *sources: str) -> Path:
-    """Where the smoke pipeline's data notebooks, one after the other, leave what networks are trained on."""
-    for number, name in enumerate(sources):
-        command = [sys.executable, "-m", "whereabouts.run", f"notebooks/{name}.ipynb", str(folder / f"{number}.ipynb")]
-        inputs = [f"raw={folder / str(number - 1) / 'manifest.json'}"] if number else []
-        out = f"out={folder / str(number)}"
-        subprocess.run([*command, "-f", f"params/smoke.yaml:{SECTION[name]}", *inputs, out], cwd=ROOT, check=True)
-    return folder / str(number) if number else folder / "0" / "prepared"
+def prepared(folder: Path, sources: dict[str, str]) -> Path:
+    """A run of its own: what the smoke pipeline's data notebooks leave, each in its place below `folder`."""
+    for name, place in sources.items():
+        command = [sys.executable, "-m", "whereabouts.run", f"notebooks/{name}.ipynb", str(folder / "executed.ipynb")]
+        values = ["-f", f"params/smoke.yaml:{SECTION[name]}", f"run={folder}", f"out={folder / place}"]
+        subprocess.run([*command, *values], cwd=ROOT, check=True)
+    return folder
 
 
 def with_values(name: str, values: dict, path: Path) -> None:
     """Write a notebook to `path` with other values in its parameters cell."""
     notebook = stored.read(ROOT / "notebooks" / f"{name}.ipynb")
-    known = notebooks.parameters(notebook, name) | values
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    cell.source = "\n".join(f"{key} = {value!r}" for key, value in known.items())
+    cell.source += "".join(f"\n{key} = {value!r}" for key, value in values.items())
     notebooks.write(notebook, path)
 
 
 @pytest.mark.parametrize(
     ("name", "sources"),
     [
-        ("inside/01_train_clevr_seg", ["data/01_clevr_seg_source", "data/02_clevr_seg_prepare"]),
-        ("position/01_train", ["data/05_chest_source", "data/06_chest_prepare"]),
-        ("sdnet/01_train", ["data/08_sdnet_acdc"]),
-        ("gates/01_train_volumes", ["data/11_volumes"]),
+        (
+            "inside/01_train_clevr_seg",
+            {"data/01_clevr_seg_source": "clevr_seg", "data/02_clevr_seg_prepare": "clevr_seg/prepared"},
+        ),
+        ("position/01_train", {"data/05_chest_source": "chest", "data/06_chest_prepare": "chest/prepared"}),
+        ("sdnet/01_train", {"data/08_sdnet_acdc": "sdnet/acdc"}),
+        ("gates/01_train_volumes", {"data/11_volumes": "gates/volumes"}),
     ],
 )
 def test_a_training_notebook_shows_a_live_bar_for_each_network_and_stays_tidy(name, sources, lab, browser, tmp_path):
     folder, address = lab
     file, out = folder / f"notebooks/{Path(name).parent}.ipynb", tmp_path / "out"
-    values = {"prepared": str(prepared(tmp_path, *sources)), "seed": [1], "out": str(out)}
+    values = {"run": str(prepared(tmp_path / "run", sources)), "seed": [1], "out": str(out)}
     with_values(name, SMOKE[SECTION[name]] | values, file)
     shutil.copy(ROOT / ".gitattributes", folder)
     git(folder, "init", "-q")
