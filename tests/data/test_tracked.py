@@ -109,7 +109,7 @@ def test_licences_are_said_before_a_push(tmp_path, monkeypatch, capsys):
     say(acdc="real", chest="jsrt")
     for name in ("acdc", "decathlon/Task04_Hippocampus", "ours"):
         (paths.RAW / f"{name}.dvc").touch()
-    with pytest.raises(InputError, match="LICENCE: not said; read these"):
+    with pytest.raises(InputError, match="LICENCE=: not `read`; read these"):
         push.push("")
     assert not pushed
     lines = capsys.readouterr().out.splitlines()

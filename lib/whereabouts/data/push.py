@@ -38,7 +38,7 @@ def push(said: str) -> None:
     for line in lines:
         print(line, flush=True)
     if lines and said != "read":
-        raise InputError("LICENCE: not said; read these, and where they allow it `make push LICENCE=read`")
+        raise InputError(f"LICENCE={said}: not `read`; read these, and where they allow it `make push LICENCE=read`")
     os.execv(sys.executable, [sys.executable, "-m", "dvc", "push"])
 
 
