@@ -41,6 +41,21 @@ def test_later_patterns_win(request_):
     assert words(request_(text, "train/x.ipynb")) == ["--time=12:00:00", "--mem=8G"]
 
 
+def test_a_pattern_fits_from_any_folder_on(request_):
+    for pattern in ("a/01*", "notebooks/a/*", "*/a/*", "01_train.ipynb"):
+        found = request_(f'"{pattern}": {{mem: 8G}}\n', "build/notebooks/a/01_train.ipynb")
+        assert words(found) == ["--mem=8G"], pattern
+    assert words(request_('"rain.ipynb": {mem: 8G}\n', "a/train.ipynb")) == []
+
+
+def test_a_private_file_that_is_missing_or_empty_is_not_in_git(request_, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"mine.yaml: expected .* lines; write it as docs/cluster.md shows, or unset"):
+        request_("# later\n")
+    monkeypatch.setenv(cluster.FILE, str(tmp_path / "other.yaml"))
+    with pytest.raises(InputError, match=r"other.yaml: no such file; write it as docs/cluster.md shows, or unset"):
+        cluster.request("a", "slurm")
+
+
 def test_a_private_file_lies_over_the_shared_one(request_, tmp_path):
     shared = '"*": {mem: 8G, again: {mem: 9G}}\n"*train*": {mem: 32G, again: {time: 5}}\npython: a\n'
     (tmp_path / "params" / "cluster.yaml").write_text(shared, encoding="utf-8")
@@ -153,6 +168,8 @@ def test_all_that_is_wrong_is_said_at_once(request_):
     [
         ("cluster", "{}", r"WHEREABOUTS_RUN_ON=cluster: \S+mine.yaml has no submit: line; add one"),
         ("cluster", "submit: qsub", r"mine.yaml: submit: has no \{script\}"),
+        ("cluster", "submit: qsub {script} {mem}\n'b*': {meme: 1}", r"submit: \{mem\}: nothing .* log, meme,"),
+        ("cluster", "submit: qsub {script}\ncancel: qdel {job}", r"mine.yaml: cancel: \{job\}: nothing is asked for"),
         ("slurm", "submit: qsub {script}", r"WHEREABOUTS_RUN_ON=slurm: \S+mine.yaml has a submit: line"),
         ("cluster", '"*": {log: x}', r"the runner itself sets log"),
     ],

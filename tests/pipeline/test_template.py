@@ -92,7 +92,7 @@ def test_a_failing_cell(runner, tmp_path):
 
 
 def test_a_job_that_is_killed_is_tried_once_more_with_more(runner, tmp_path):
-    one = runner(before="if ! test -e once; then touch once; exit 137; fi")
+    one = runner(more=f'setup: "test -e {tmp_path}/once || {{ touch {tmp_path}/once; kill -9 $$; }}"\n')
     _, errors = one.communicate(timeout=120)
     assert one.returncode == 0, errors
     assert [word for words in asked(tmp_path) for word in words if "h_vmem" in word] == ["h_vmem=1G", "h_vmem=3G"]
@@ -100,12 +100,19 @@ def test_a_job_that_is_killed_is_tried_once_more_with_more(runner, tmp_path):
     assert "; once more, with --mem=3G\n" in errors
 
 
-def test_what_the_scheduler_refuses_is_said(runner):
+def test_what_the_scheduler_refuses_is_said_and_not_tried_again(runner, tmp_path):
     one = runner(before="echo 'qsub: unknown queue' >&2; exit 2")
     _, errors = one.communicate(timeout=120)
-    assert one.returncode == 2
-    assert errors.count("qsub: unknown queue\n") == 2  # at the second try too
-    assert "error: " in errors.splitlines()[-1] and "its submitter 2" in errors.splitlines()[-1]
+    assert one.returncode == 2 and len(asked(tmp_path)) == 1
+    assert "qsub: unknown queue\n" in errors
+    assert errors.endswith("/01_in.ipynb: no job began, and `submit:` ended with 2; mend it\n")
+
+
+def test_a_submitter_that_does_not_wait_submits_no_second_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(template, "LATE", 0)
+    one, request = job.Job("a", tmp_path / "a.log", "exit 0\n"), cluster.Request({}, {}, submit="true {script}")
+    end = template.run(one, {}, request)
+    assert (end.code, end.why) == (1, "") and end.how.endswith("ended with 0; it has to wait until the job has ended")
 
 
 def test_training_that_is_put_away_is_submitted_again(runner, tmp_path):

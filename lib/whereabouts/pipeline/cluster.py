@@ -1,13 +1,14 @@
 """What a notebook's job asks for and how it is submitted: params/cluster.yaml, and over it a private file.
 
 WHEREABOUTS_CLUSTER names the private file. A line is a setting (`SETTINGS`), or a pattern with the options of every
-notebook whose path fits it; later lines win, those of the private file over all. The switch is an environment variable
-too, WHEREABOUTS_RUN_ON, so that stage commands, `dvc.lock` and the keys of DVC's cache are the same everywhere.
+notebook whose path fits it, from any folder on; later lines win, those of the private file over all. The switch is an
+environment variable too, WHEREABOUTS_RUN_ON, so that stage commands, `dvc.lock` and the keys of DVC's cache are the
+same everywhere.
 """
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
@@ -25,6 +26,7 @@ OF_SBATCH = (  # options that the runner depends on
     *("output", "error", "input", "wrap", "array", "test-only", "quiet", "get-user-env", "export-file", "hold"),
 )
 OF_SUBMIT = ("name", "log", "script")  # what the runner itself puts into `submit:`
+PLACE = r"(?<!\$)\{([A-Za-z][A-Za-z0-9_-]*)\}"  # {time}, but not ${HOME} of the shell
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,10 @@ def request(notebook: str, where: str) -> Request:
     Raises:
         InputError: every line that is wrong.
     """
-    options, settings, problems = {}, {}, []
+    options, settings, problems, names = {}, {}, [], set(OF_SUBMIT)
     for file in dict.fromkeys((SHARED, named())):
-        for key, value in load(paths.at(file)).items():
+        mend = () if file == SHARED else (f"write it as docs/cluster.md shows, or unset {FILE}",)
+        for key, value in load(paths.at(file), *mend).items():
             if key in SETTINGS:
                 problems += _wrong_setting(f"{file}: {key}", key, value)
                 settings[key] = "\n".join(map(str, value)) if isinstance(value, list) else value
@@ -82,13 +85,23 @@ def request(notebook: str, where: str) -> Request:
                 problems.append(f"{file}: {key}: no setting and no pattern; known: {known}")
             elif wrong := list(_wrong_options(f"{file}: {key}", value, where)):
                 problems += wrong
-            elif fnmatch(notebook, str(key)):
-                options |= value
+            else:
+                names |= value.keys() - {AGAIN}
+                if fnmatch(f"/{notebook}", f"*/{key}"):
+                    options |= value
     if not problems:
         problems = _wrong_place(settings.get("submit"), where)
+        for name in ("submit", "cancel") if where == "cluster" else ():
+            problems += unknown(name, settings.get(name) or "", names)
     raise_all(problems)
     again = options.pop(AGAIN, None) or {}
     return Request(options, again, **{name: line for name, line in settings.items() if line})
+
+
+def unknown(setting: str, line: str, names: Iterable[str]) -> list[str]:
+    """What is wrong with a command line that has {name} of none of the `names`, a line each."""
+    problem = f"nothing is asked for under that name; write one of {', '.join(sorted(names))}"
+    return [f"{named()}: {setting}: {{{name}}}: {problem}" for name in re.findall(PLACE, line) if name not in names]
 
 
 def written(value: object) -> str:

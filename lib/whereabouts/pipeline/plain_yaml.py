@@ -31,22 +31,25 @@ _CHANGED = {  # what a plain value must not look like
 }
 
 
-def load(path: Path) -> dict:
+def load(path: Path, mend: str = "restore it from git") -> dict:
     """A YAML file as a dictionary.
+
+    Args:
+        mend: what to do where it is missing or holds something else.
 
     Raises:
         InputError: missing, no regular file, too large, not UTF-8, no dictionary, or as `parse`.
     """
     name = paths.shown(path)
     if not os.path.exists(path):
-        raise InputError(f"{name}: no such file; restore it from git")
+        raise InputError(f"{name}: no such file; {mend}")
     try:
         text = limits.read(path, FILE).decode("utf-8-sig")  # some editors begin with a mark
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not valid YAML (not UTF-8 at byte {error.start}); save it as UTF-8") from None
     content = parse(text, name)
     if not isinstance(content, dict):
-        raise InputError(f"{name}: expected `key: value` lines; restore it from git")
+        raise InputError(f"{name}: expected `key: value` lines; {mend}")
     return content
 
 

@@ -1,7 +1,7 @@
 """A job of any scheduler, or of none: a command line that submits a script, waits, and ends with its exit code.
 
 `qsub -W block=true` of PBS and `qsub -sync y` of Grid Engine are such commands. Nothing else is asked of a scheduler,
-so nothing else is known of a job than the exit code that the runner in it leaves.
+so nothing else is known of a job than that its script began, and the exit code that the runner in it leaves.
 """
 
 import os
@@ -13,13 +13,12 @@ import time
 from contextlib import suppress
 
 from whereabouts import files
-from whereabouts.errors import InputError
-from whereabouts.pipeline.cluster import Request, named, written
+from whereabouts.errors import raise_all
+from whereabouts.pipeline.cluster import PLACE, Request, named, unknown, written
 from whereabouts.pipeline.execution import INTERRUPTED
 from whereabouts.pipeline.job import LATE, LIMIT, PUT_AWAY, End, Job, Tail, say
 
 ENDING = 60  # seconds until a job that was cancelled surely has ended
-PLACE = r"(?<!\$)\{([A-Za-z][A-Za-z0-9_-]*)\}"  # {time}, but not ${HOME} of the shell
 
 
 def fill(line: str, setting: str, values: dict[str, object]) -> str:
@@ -29,10 +28,7 @@ def fill(line: str, setting: str, values: dict[str, object]) -> str:
         InputError: names that nothing has.
     """
     given = {name: written(value) for name, value in values.items() if value is not None}
-    if unknown := [name for name in re.findall(PLACE, line) if name not in given]:
-        known = ", ".join(sorted(given))
-        problem = "nothing is asked for under that name; write one of"
-        raise InputError([f"{named()}: {setting}: {{{name}}}: {problem} {known}" for name in unknown])
+    raise_all(unknown(setting, line, given))
     return re.sub(PLACE, lambda match: shlex.quote(given[match[1]]), line)
 
 
@@ -43,10 +39,10 @@ def run(job: Job, options: dict[str, object], request: Request) -> End:
         KeyboardInterrupt: by Ctrl-C or SIGTERM; the job is cancelled, if `cancel:` says how.
         InputError: the command line has names that nothing is asked for under, or the script cannot be written.
     """
-    script, said = job.log.with_suffix(".sh"), job.log.with_suffix(".said")
+    script, said, begun = (job.log.with_suffix(suffix) for suffix in (".sh", ".said", ".begun"))
     values = options | {"name": _short(job.name), "log": job.log, "script": script}
     submit, cancel = fill(request.submit, "submit", values), fill(request.cancel, "cancel", values)
-    files.write_text(script, f"#!/bin/sh\n{job.script}")
+    files.write_text(script, f"#!/bin/sh\n: >{shlex.quote(str(begun))}\n{job.script}")
     script.chmod(0o755)
     tails = Tail(said), Tail(job.log)
     with said.open("w", encoding="utf-8") as file:
@@ -63,7 +59,8 @@ def run(job: Job, options: dict[str, object], request: Request) -> End:
             for tail in tails:
                 tail.copy()
             if ended:
-                ending = _end(job, waiting.returncode)
+                ending = _end(job, waiting.returncode, begun.exists())
+                begun.unlink(missing_ok=True)
                 for file in () if ending.code else (script, said):
                     file.unlink()
                 return ending
@@ -81,10 +78,13 @@ def _short(name: str) -> str:
     return f"{plain[:6] or 'w'}-{digest}"
 
 
-def _end(job: Job, returned: int) -> End:
+def _end(job: Job, returned: int, begun: bool) -> End:
     """What the job left; where that is nothing it did not end by itself, but for its time or its memory, say."""
     if not job.left.exists():
-        return End(returned or 1, f"the job left no exit code, and its submitter {returned}", LIMIT)
+        wait = "; it has to wait until the job has ended" if returned == 0 else ""
+        if not begun:  # refused, or still in the queue: another try would be refused too, or be a second job
+            return End(returned or 1, f"no job began, and `submit:` ended with {returned}{wait or '; mend it'}")
+        return End(returned or 1, f"the job left no exit code, and its submitter {returned}{wait}", LIMIT)
     code = int(job.left.read_text(encoding="utf-8"))
     return End(code, "the job was put away", PUT_AWAY) if code == INTERRUPTED else End(code, "the job failed")
 
