@@ -104,8 +104,8 @@ def test_what_the_scheduler_refuses_is_said_and_not_tried_again(runner, tmp_path
     one = runner(before="echo 'qsub: unknown queue' >&2; exit 2")
     _, errors = one.communicate(timeout=120)
     assert one.returncode == 2 and len(asked(tmp_path)) == 1
-    assert "qsub: unknown queue\n" in errors
-    assert errors.endswith("/01_in.ipynb: no job began, and `submit:` ended with 2; mend it\n")
+    assert "/01_in.ipynb: no job began, and `submit:` ended with 2; mend it; its log is build/jobs/" in errors
+    assert paths.at(errors.split()[-1]).read_text(encoding="utf-8").endswith("qsub: unknown queue\n")
 
 
 def test_a_submitter_that_does_not_wait_submits_no_second_job(tmp_path, monkeypatch):

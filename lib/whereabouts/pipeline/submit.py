@@ -44,7 +44,7 @@ def submit(arguments: list[str], notebook: str) -> int:
         one = job.new(arguments, notebook, request, where)
         end = run(one, options, request)
         one.left.unlink(missing_ok=True)
-        told = f"{notebook}: {end.how}" + (f"; its log is {paths.shown(one.log)}" if one.log.exists() else "")
+        told = f"{notebook}: {end.how}; its log is {paths.shown(one.log)}"
         if not end.code:
             return 0
         if end.why == job.LIMIT and request.again and options is request.options:

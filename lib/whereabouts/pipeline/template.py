@@ -61,8 +61,10 @@ def run(job: Job, options: dict[str, object], request: Request) -> End:
             if ended:
                 ending = _end(job, waiting.returncode, begun.exists())
                 begun.unlink(missing_ok=True)
+                if not job.log.exists():  # no scheduler made one: what the submitter said is all there is
+                    said.replace(job.log)
                 for file in () if ending.code else (script, said):
-                    file.unlink()
+                    file.unlink(missing_ok=True)
                 return ending
             if signal.sigtimedwait({signal.SIGTERM}, 0.2):
                 raise KeyboardInterrupt
