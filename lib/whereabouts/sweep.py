@@ -160,7 +160,7 @@ def report(notebook: Path, out: Path, jobs: dict[str, dict]) -> None:
         job, point = next(iter(jobs.items()))
         given = json.loads((out / job / GIVEN).read_text(encoding="utf-8"))
         of_all = {key: value for key, value in given.items() if key not in {LEFT, *point}}
-        caption = f"{paths.shown(notebook)}: {label(of_all)}"  # with the run, and so scale and data
+        caption = f"{paths.shown(notebook)}: {label(of_all)}\n{sweeps.origins(out / job / LEFT for job in jobs)}"
         labels = {job: label(point) for job, point in jobs.items()}
         files.write_bytes(out / "sweep.png", sweeps.draw(curves, labels, caption))
         print(f"{len(curves)} panels of curves in {paths.shown(out / 'sweep.png')}")
