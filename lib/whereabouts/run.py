@@ -6,8 +6,8 @@ byte, from run to run. It ends with 0 if all cells ran, with 1 and one line for 
 was asked to end (SIGTERM, SIGUSR1 before a time limit, or the end of the DVC whose stage it is): run it again and
 training goes on where it was put away.
 
-With WHEREABOUTS_RUN_ON=slurm in the environment the notebook runs as a Slurm job (see `whereabouts.pipeline.submit`),
-else in place.
+With WHEREABOUTS_RUN_ON=slurm or =cluster in the environment the notebook runs as a job (see
+`whereabouts.pipeline.submit`), else in place.
 """
 
 import argparse

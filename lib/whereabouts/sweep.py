@@ -2,9 +2,10 @@
 
 Every value of `--over` is a job, every combination where `--over` is said more than once; a parameter that is a list
 itself takes a list of lists, as in `--over seed=[[1],[2]]`. Each job is a `python -m whereabouts.run` of its own, some
-of them at once, here or, with WHEREABOUTS_RUN_ON=slurm, as jobs. In its folder below OUT are what it was given,
-its executed notebook, its log, and in `out` what the notebook left. What was finished, of the same notebook, code and
-parameters, is not run again; a failure stops no other job. OUT/sweep.csv and OUT/sweep.png show the results together.
+of them at once, here or, with WHEREABOUTS_RUN_ON=slurm or =cluster, as jobs. In its folder below OUT are what it was
+given, its executed notebook, its log, and in `out` what the notebook left. What was finished, of the same notebook,
+code and parameters, is not run again; a failure stops no other job. OUT/sweep.csv and OUT/sweep.png show the results
+together.
 """
 
 import argparse
@@ -160,7 +161,7 @@ def report(notebook: Path, out: Path, jobs: dict[str, dict]) -> None:
         job, point = next(iter(jobs.items()))
         given = json.loads((out / job / GIVEN).read_text(encoding="utf-8"))
         of_all = {key: value for key, value in given.items() if key not in {LEFT, *point}}
-        caption = f"{paths.shown(notebook)}: {label(of_all)}"  # with the run, and so scale and data
+        caption = f"{paths.shown(notebook)}: {label(of_all)}\n{sweeps.origins(out / job / LEFT for job in jobs)}"
         labels = {job: label(point) for job, point in jobs.items()}
         files.write_bytes(out / "sweep.png", sweeps.draw(curves, labels, caption))
         print(f"{len(curves)} panels of curves in {paths.shown(out / 'sweep.png')}")
@@ -192,7 +193,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("out", type=Path, help="folder of the jobs, of their table and of the picture of their curves")
     over = "values of a parameter, a job each; every combination where it is said more than once"
     parser.add_argument("--over", metavar="KEY=[V,V,...]", action="append", required=True, help=over)
-    parser.add_argument("--jobs", type=int, default=0, help="at a time; by default one a GPU or core, 16 on Slurm")
+    parser.add_argument("--jobs", type=int, default=0, help="at a time; by default one a GPU or core, 16 on a cluster")
     section = "parameters from a YAML file; as often as needed"
     parser.add_argument("-f", dest="sources", metavar="FILE[:SECTION]", action="append", default=[], help=section)
     parser.add_argument("pairs", nargs="*", metavar="key=value", help="parameters of all jobs; win over those of -f")

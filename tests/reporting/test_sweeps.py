@@ -5,8 +5,10 @@ import io
 import numpy as np
 import pandas as pd
 from PIL import Image
+from torch import nn
 
 from whereabouts.reporting import sweeps
+from whereabouts.training import weights
 
 POINTS = {"first": {"steps": 4, "seed": [1]}, "second": {"steps": 8, "seed": [1]}}
 
@@ -60,3 +62,13 @@ def test_the_picture_is_the_same_each_time_and_takes_any_name(tmp_path):
     picture = sweeps.draw(curves, labels, "notebooks/x.ipynb: " + "prepared=a/b, " * 30)
     assert picture == sweeps.draw(curves, labels, "notebooks/x.ipynb: " + "prepared=a/b, " * 30)
     assert min(Image.open(io.BytesIO(picture)).size) > 300
+
+
+def test_scale_and_data_are_those_that_the_weights_name(tmp_path):
+    for job, scale in (("a", "demo"), ("b", "demo"), ("c", "smoke")):
+        data = {"scale": scale, "label": "X (synthetic, 01)", "sha256": job}
+        weights.write(tmp_path / job / "deep/net-1.safetensors", nn.Linear(1, 1), {}, data=data)
+    weights.write(tmp_path / "none/net-1.safetensors", nn.Linear(1, 1), {})
+    folders = [tmp_path / job for job in ("a", "b", "c", "none", "missing")]
+    said = "demo scale; X (synthetic, 01)\nsmoke scale; X (synthetic, 01); smoke scale: the numbers mean nothing"
+    assert sweeps.origins(folders) == said

@@ -1,24 +1,20 @@
 """What the jobs of a sweep left, side by side: one table, and one picture of their training curves."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from textwrap import fill
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from safetensors import safe_open
 
 from whereabouts.formats.csv_tables import read_table
 from whereabouts.reporting import plotting
+from whereabouts.reporting.tables import Origin
 
-SCORES = (
-    "dice",
-    "soft_dice",
-    "precision",
-    "recall",
-    "surface",
-    "contour",
-)  # of tables
+SCORES = ("dice", "soft_dice", "precision", "recall", "surface", "contour")  # of tables
 GROUPS = ("factor", "unit", "when", "kind", "level", "method", "arm", "mixture")  # each has a mean of its own
 COLUMNS = ["network", "measure", "value", "step", "rows"]
 
@@ -50,6 +46,17 @@ def gather(left: dict[str, Path], points: dict[str, dict]) -> tuple[pd.DataFrame
             rows += [{**said, "job": job, **row} for row in _means(read_table(path), place.parts)]
     table = pd.DataFrame(rows, columns=[*next(iter(points.values()), {}), "job", *COLUMNS])
     return table.astype({"step": "Int64"}), curves
+
+
+def origins(left: Iterable[Path]) -> str:
+    """Scale and data, a line for each, of the weights below these folders, as the weights themselves have it."""
+    found = {}
+    for path in (path for folder in left for path in sorted(folder.rglob("*.safetensors"))):
+        with safe_open(path, framework="np") as file:
+            data = json.loads((file.metadata() or {}).get("about", "{}")).get("data")
+        if data:
+            found[str(Origin(data["scale"], data["label"]))] = None
+    return "\n".join(found)
 
 
 def _means(table: pd.DataFrame, place: tuple[str, ...]) -> list[dict]:
@@ -88,7 +95,8 @@ def draw(curves: dict[str, dict[str, pd.DataFrame]], labels: dict[str, str], cap
         ax.label_outer()
     named = {label: colours[job] for job, label in labels.items()}
     plotting.colour_legend(figure, named, loc="outside right upper", fontsize=7)
-    figure.supxlabel(plotting.literal(fill(caption, int(20 * size[0])), 300), fontsize=6, color="0.35")
+    said = "\n".join(fill(line, int(20 * size[0])) for line in caption.splitlines())
+    figure.supxlabel(plotting.literal(said, 400), fontsize=6, color="0.35")
     picture = plotting.png(figure)
     plt.close(figure)
     return picture
