@@ -12,16 +12,16 @@ import threading
 from pathlib import Path
 
 import pytest
-import yaml
 
 import stored
 from whereabouts.paths import ROOT
 from whereabouts.pipeline import notebooks
+from whereabouts.pipeline.plain_yaml import load
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium; apt-get install chromium")]
 
-SMOKE = yaml.safe_load((ROOT / "params" / "smoke.yaml").read_text(encoding="utf-8"))
+SMOKE = load(ROOT / "params" / "smoke.yaml")
 SECTION = {  # of the numbers of each notebook
     "data/01_clevr_seg_source": "clevr_seg_source",
     "data/02_clevr_seg_prepare": "clevr_seg_prepare",
