@@ -1,9 +1,10 @@
 # The environment of the lock files, and the project as a fresh clone has it. How to run it: docs/environment.md.
 #   docker build -t whereabouts .
-#   docker build -t whereabouts-cuda --build-arg TORCH=cuda .
+#   docker build -t whereabouts --build-arg TORCH=cuda .
 FROM python:3.11-slim-bookworm
 
 ARG TORCH=cpu
+ARG PIP_EXTRA_INDEX_URL
 # make takes VENV from here, in a mounted checkout too; the home folder is one that any user may write to
 ENV VENV=/opt/whereabouts PATH=/opt/whereabouts/bin:$PATH HOME=/tmp PIP_NO_CACHE_DIR=1
 

@@ -68,7 +68,9 @@ ready:
 	[ "$$made" = "$$wanted" ] || { \
 	  "$$PYTHON" lib/whereabouts/pipeline/system.py && \
 	  "$$PYTHON" -m venv "$$VENV" && \
-	  $(PIP) --require-hashes -r "requirements-$$torch.lock" && \
+	  { $(PIP) --require-hashes -r "requirements-$$torch.lock" || { [ $$torch = cuda ] || \
+	    echo "error: requirements-cpu.lock: not installed; name PyTorch's index for CPUs in PIP_EXTRA_INDEX_URL (docs/environment.md), or make TORCH=cuda" >&2; \
+	    exit 1; }; } && \
 	  $(PIP) --require-hashes -r requirements.lock && \
 	  $(PIP) --no-build-isolation --editable . && \
 	  printf '%s\n' "$$wanted" >"$$VENV/ready"; }

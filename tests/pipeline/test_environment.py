@@ -19,7 +19,6 @@ from whereabouts.paths import ROOT
 from whereabouts.pipeline import system
 
 PIN = re.compile(r"([\w.-]+)==([\w.+]+)((?: --hash=sha256:[0-9a-f]{64})+)")
-INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"  # PyPI has PyTorch for CUDA only
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # stands for Python: makes environments of nothing but itself, and says for which lock files it was called
 PYTHON = """#!/bin/sh
@@ -40,7 +39,7 @@ def lines(name: str) -> list[str]:
 
 def locked(name: str) -> dict[str, str]:
     """The version of each package, by its normal name; every line must be one with a sha256."""
-    found = [PIN.fullmatch(line) for line in lines(name) if line != INDEX]
+    found = [PIN.fullmatch(line) for line in lines(name)]
     assert found and all(found)
     return {canonicalize_name(pin[1]): pin[2] for pin in found}
 
@@ -51,7 +50,6 @@ COMMON, CPU, CUDA = (locked(f"requirements{name}.lock") for name in ("", "-cpu",
 def test_both_locks_have_one_pytorch_and_nothing_is_locked_twice():
     assert len(CPU) == 1 and CPU["torch"] == CUDA["torch"] + "+cpu"
     assert not COMMON.keys() & (CPU.keys() | CUDA.keys())
-    assert INDEX in lines("requirements-cpu.lock")
 
 
 def test_what_the_project_needs_is_locked_and_so_is_all_that_this_needs():
