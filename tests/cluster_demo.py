@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def run(clone: Path, *command: str, **environment: str) -> None:
     """A command in a clone, of its own code whichever the environment was made for; what it says only if it fails."""
     start = time.monotonic()
-    own = os.environ | {"PYTHONPATH": str(clone / "lib")} | environment
+    own = os.environ | environment | {"PYTHONPATH": str(clone / "lib")}  # last: make's names the tree it was called in
     done = subprocess.run(command, cwd=clone, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(f"{clone.name}: {' '.join(command[-4:])}: {time.monotonic() - start:.0f} s", flush=True)
     if done.returncode:
