@@ -53,7 +53,9 @@ def _problems(claim: dict) -> list[str]:
     known = {*FIELDS, *OPTIONS, "above", "within", "effect"}
     problems = [f"field {f} is missing or no text; add it" for f, t in FIELDS.items() if type(claim.get(f)) is not t]
     problems += [f"unknown field {field}; remove it" for field in claim.keys() - known]
-    problems += [f"field {f} is neither true nor false" for f in OPTIONS if type(claim.get(f, True)) is not bool]
+    problems += [
+        f"field {f} is neither true nor false; write one" for f in OPTIONS if type(claim.get(f, True)) is not bool
+    ]
     if ("above" in claim) == ("within" in claim):
         problems.append("has no margin, or two; write above: number, or within: [low, high]")
     elif "above" in claim and not is_number(claim["above"]):
@@ -61,7 +63,9 @@ def _problems(claim: dict) -> list[str]:
     elif "within" in claim and not (_are_numbers(claim["within"], 2) and claim["within"][0] < claim["within"][1]):
         problems.append("field within is no [low, high]; write such as [-2, 2]")
     if "effect" in claim and not _is_effect(claim["effect"]):
-        problems.append("field effect is not {a: [mean, sd], b: [mean, sd], n: 2 or more, over: runs or units}")
+        problems.append(
+            "field effect is not {a: [mean, sd], b: [mean, sd], n: 2 or more, over: runs or units}; mend it"
+        )
     if type(claim.get("expression")) is str:
         try:
             parse(claim["expression"])

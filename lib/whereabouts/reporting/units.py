@@ -84,5 +84,5 @@ def read(folder: Path) -> Units:
 
 
 def folders(root: Path) -> list[Path]:
-    """The folders of chapters below `root`, such as paper_figures/demo/inside, that keep units."""
-    return sorted(path.parents[1] for path in root.glob(f"*/*/{FOLDER}/origin.json"))
+    """The folders of chapters that keep units, anywhere below `root`: paper_figures/demo/inside and so on."""
+    return sorted(path.parents[1] for path in root.rglob(f"{FOLDER}/origin.json"))
