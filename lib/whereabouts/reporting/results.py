@@ -1,7 +1,7 @@
 """Copies what paper_figures/ has into docs/results/, between marks: `python -m whereabouts.reporting.results`.
 
-`<!-- results: paper_figures/demo/inside/table1.md -->` is followed by that table, `<!-- verdicts: paper_figures/demo/inside
--->` by the claims of each verdict there, up to `<!-- end -->`.
+Between `<!-- results: paper_figures/demo/inside/table1.md -->` and `<!-- end -->` comes that table; between
+`<!-- verdicts: paper_figures/demo/inside -->` and the same come the claims of each verdict there.
 """
 
 import re
