@@ -624,9 +624,10 @@ CLAIMS = YAML | {
     "expression that calls": edited(r"expression: .*", "expression: inside.to_csv('here')"),
     "expression broken": edited(r"expression: .*", "expression: '1 +'"),
     "expression deeply nested": edited(r"expression: .*", "expression: '" + "(" * 5000 + "'"),
-    "test unknown": edited(r"test: \w+", "test: taste"),
+    "margins turned around": edited(r"above: .*", "within: [2, 1]"),
+    "effect of nothing": edited(r"above: .*", "above: 1\n    effect: {a: [.nan, 1], b: 3, n: [], over: {}}"),
     "margin NaN": edited(r"above: .*", "above: .nan"),
-    "laughing field": lambda content: f"{LAUGHS}\nclaims: [{{id: *l11, test: *l11}}]\n".encode(),
+    "laughing field": lambda content: f"{LAUGHS}\nclaims: [{{id: *l11, within: *l11, effect: *l11}}]\n".encode(),
 }
 NOTEBOOK = JSON | {
     "type dictionary": becomes(b"{}"),
