@@ -7,6 +7,7 @@
 # make test              the tests                         make test-slow   the heavier ones
 # make verify            whether what is in paper_figures/ is consistent with what is committed there
 # make bench             the benchmarks                    make lab         JupyterLab, from the root
+# make fits              whether the committed results are those of the committed code: nothing is stale
 # make cluster-demo      the smoke pipeline here and through a real Slurm on this host: the same sha256
 # PYTHON=python3 makes the environment VENV=.venv, if it is not there yet, with PyTorch for TORCH=cpu|cuda: without it the
 # one that is there already, else CUDA's where this machine has an NVIDIA driver (docs/environment.md).
@@ -30,7 +31,7 @@ COMMAND = dvc repro
 TRACKED = git rev-parse -q --verify HEAD:./dvc.yaml >/dev/null 2>&1 && ! git check-ignore -q --no-index dvc.yaml
 TESTS = env OMP_NUM_THREADS=1 $(RUN) pytest -n logical --maxprocesses 8 --dist loadfile
 
-.PHONY: repro fan-out push test test-slow verify bench lab cluster-demo ready
+.PHONY: repro fan-out push test test-slow verify bench lab fits cluster-demo ready
 # `exec`, here and below: make, told to end, tells its child, which is then no shell
 repro: export SHELL = /bin/sh
 repro: ready
@@ -58,6 +59,12 @@ bench: ready
 
 lab: ready
 	@exec $(RUN) jupyterlab .
+
+# in a fresh clone, where nothing was run: `index` and `results` look around at every run, all else the lock vouches for
+fits: ready
+	@$(RUN) dvc repro -q index && said=$$($(RUN) dvc repro --allow-missing --dry) || exit 1; \
+	stale=$$(printf '%s\n' "$$said" | grep "^Running stage" | grep -Ev "'(index|results)'"); \
+	[ -z "$$stale" ] || { echo "error: dvc.lock: does not fit the code; run \`make repro\` and commit it: $$stale" >&2; exit 1; }
 
 cluster-demo: ready
 	@exec "$$VENV/bin/python" tests/cluster_demo.py
