@@ -85,10 +85,15 @@ def table2(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
     return pd.DataFrame(rows.values())
 
 
-def _columns(scores: pd.DataFrame, column: pd.Series, unit: str) -> pd.DataFrame:
+def _columns(scores: pd.DataFrame, column: pd.Series, unit: pd.Series) -> pd.DataFrame:
     """Dice x 100 indexed by (seed, unit), one column a method."""
-    scores = scores.assign(dice=100 * scores.dice, column=column)
-    return scores.pivot(index=["seed", unit], columns="column", values="dice")
+    scores = scores.assign(dice=100 * scores.dice, column=column, unit=unit)
+    return scores.pivot(index=["seed", "unit"], columns="column", values="dice")
+
+
+def _joined(rows: pd.DataFrame, *columns: str) -> pd.Series:
+    """A name for what several columns tell apart: "0-patient001_ED"."""
+    return rows[list(columns)].astype(str).agg("-".join, axis=1) if len(rows) else pd.Series(dtype=str)
 
 
 def claim_tables(
@@ -99,13 +104,15 @@ def claim_tables(
     Args:
         clevr, acdc: scores, as for `table1` and `table2`.
         clevr_spread: columns factor, seed, spread, one row a value of the factor.
-        acdc_spread: columns percent, fold, seed, channel, apex, base.
+        acdc_spread: columns percent, fold, seed, channel, apex, base. Channels of one network are not independent:
+            their mean is one unit.
     """
     mean_spread = 100 * clevr_spread.pivot_table(index="seed", columns="factor", values="spread")
-    unit = acdc_spread[["percent", "fold", "channel"]].astype(str).agg("-".join, axis=1)
+    network = _joined(acdc_spread, "percent", "fold").rename("unit")
+    volume = _joined(acdc, "fold", "volume")
     return {
-        "clevr_seg": _columns(clevr, clevr.method + "_" + clevr.factor, "image"),
+        "clevr_seg": _columns(clevr, clevr.method + "_" + clevr.factor, clevr.image),
         "clevr_attention": mean_spread.add_prefix("spread_").assign(unit=0).set_index("unit", append=True),
-        "acdc": _columns(acdc, acdc.arm.str.replace("-", "_") + "_" + acdc.percent.astype(str), "volume"),
-        "acdc_attention": (100 * acdc_spread[["apex", "base"]]).set_index([acdc_spread.seed, unit]),
+        "acdc": _columns(acdc, acdc.arm.str.replace("-", "_") + "_" + acdc.percent.astype(str), volume),
+        "acdc_attention": 100 * acdc_spread.groupby(["seed", network])[["apex", "base"]].mean(),
     }

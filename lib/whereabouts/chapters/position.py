@@ -86,12 +86,22 @@ def curves(scores: pd.DataFrame, kind: str) -> pd.DataFrame:
     return result.rename(columns={"std": "sd"}).reset_index()
 
 
-def claim_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """What `claims/position.yaml` calls a table: Dice x 100 indexed by (seed, unit); see the comments there.
+def claim_tables(scores: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """What `claims/position.yaml` speaks of, each table indexed by (seed, unit): see the comments there.
 
-    The averaged mask is the same for every seed.
+    Args:
+        scores: "chest", "acdc" and "inside" -> scores.
     """
-    conditions = {"clean": scores[scores.kind == "clean"], "shift": scores[scores.kind == "shift"]}
+    found = {name: claim_table(rows) for name, rows in scores.items()}
+    means = [found[name].groupby(level="seed").mean().add_prefix(f"{name}_") for name in PAPER_DATA]
+    return found | {"together": pd.concat(means, axis=1).assign(unit="all").set_index("unit", append=True)}
+
+
+def claim_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """One of them of test images or volumes, Dice x 100. The averaged mask is the same for every seed."""
+    shifts = scores[scores.kind == "shift"]
+    far = shifts[shifts.level.abs() == shifts.level.abs().max()]
+    conditions = {"clean": scores[scores.kind == "clean"], "shift": shifts, "far_shift": far}
     for kind in PAPER:
         of_kind = scores[scores.kind == kind]
         conditions |= {kind: of_kind, f"{kind}_5": of_kind[of_kind.level == KINDS[kind].levels[-1]]}

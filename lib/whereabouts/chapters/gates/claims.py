@@ -31,6 +31,22 @@ def of_scans(scores: pd.DataFrame) -> pd.DataFrame:
     return wide(rows, "case", ["arm", "structure"], list(MEASURES))
 
 
+def of_planes(planes: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Predictions of frames, see `whereabouts.chapters.gates.plane_tables`, in [0, 1]: one row a seed.
+
+    Frames are not independent, nor are planes, of one network: each of a classifier's numbers is one, see
+    `claims/gates.yaml`.
+    """
+    classes = class_scores(planes, names).assign(unit=WHOLE)
+    frames = sized(planes, planes).assign(unit=WHOLE, accuracy=lambda rows: rows.plane == rows.found)
+    parts = [
+        wide(classes, "unit", ["method", "size"], list(PLANE_MEASURES)),
+        wide(classes, "unit", ["method", "size", "plane"], list(PLANE_MEASURES)),
+        wide(frames, "unit", ["method", "size"], ["accuracy"]),
+    ]
+    return pd.concat(parts, axis=1)
+
+
 def claim_tables(
     volumes: pd.DataFrame,
     pancreas: pd.DataFrame,
@@ -46,19 +62,17 @@ def claim_tables(
     Args:
         volumes, pancreas, networks: as for the tables of scans in `whereabouts.chapters.gates.scan_tables`; the folds
             become one arm.
-        planes, names, plane_networks, localised: as for the tables of planes there.
+        planes, names, plane_networks, localised: as for the tables of planes in
+            `whereabouts.chapters.gates.plane_tables`.
         attention: columns seed, case, moment (1 to 5, those that are kept), inside and outside: the mean coefficient of
             the Attention U-Net's gates, in [0, 1], over voxels of the structures and over all others.
     """
     folds = pancreas.arm.str.replace(r"-fold\d+$", "-folds", regex=True)
-    classes = class_scores(planes, names).assign(unit=WHOLE)
-    classes[list(PLANE_MEASURES)] *= 100
-    frames = sized(planes, planes).assign(correct=100.0 * (planes.plane == planes.found))
     one = {"seed": 0, "unit": WHOLE}
     ways = ["parameters", "forward_ms", "backward_ms"]
     of_networks = wide(networks.assign(**one), "unit", ["arm"], list(COSTS))
     of_plane_networks = wide(sized(plane_networks, planes).assign(**one), "unit", ["method", "size"], ways)
-    boxes = localised.assign(seed=0).rename(columns={"mean": "iou"}).set_index(["seed", "plane"])
+    boxes = localised.assign(unit=WHOLE).rename(columns={"mean": "iou", "constant": "constant_iou"})
     gates = attention.assign(contrast=attention.inside - attention.outside)
     kept = gates.pivot(index=["seed", "case"], columns="moment", values=["inside", "outside", "contrast"])
     kept.columns = [identifier(*column) for column in kept.columns]
@@ -67,9 +81,7 @@ def claim_tables(
         "pancreas": of_scans(pancreas.assign(arm=folds)),
         "networks": of_networks,
         "plane_networks": of_plane_networks,
-        "planes": wide(classes, "plane", ["method", "size"], list(PLANE_MEASURES)),
-        "classes": wide(classes, "unit", ["method", "size", "plane"], list(PLANE_MEASURES)),
-        "frames": wide(frames, "index", ["method", "size"], ["correct"]),
-        "boxes": 100 * boxes[["iou", "correct", "relative"]],
+        "planes": 100 * of_planes(planes, names),
+        "boxes": 100 * boxes.groupby(["seed", "unit"])[["iou", "correct", "relative", "constant_iou"]].mean(),
         "attention": 100 * kept,
     }

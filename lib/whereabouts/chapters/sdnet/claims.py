@@ -1,15 +1,19 @@
 """What the claims of the SDNet chapter speak of, from the scores that its notebooks write."""
 
+import re
+
 import pandas as pd
 
 from whereabouts.chapters.sdnet.tables import accuracies_of, variances_of
 from whereabouts.metrics.scores import AVERAGE
 
+WHOLE = "all"  # the unit of a table without units
+
 
 def identifier(*parts: str | float) -> str:
     """ "sdnet-labelled", 1.5 and "slice" as the name of a column in a claim: sdnet_labelled_1_5_slice."""
     name = "_".join(part if isinstance(part, str) else f"{part:g}" for part in parts)
-    return name.replace("-", "_").replace(".", "_")
+    return re.sub(r"\W", "_", name)
 
 
 def wide(rows: pd.DataFrame, columns: list[str], value: str, unit: str = "subject") -> pd.DataFrame:
@@ -41,16 +45,34 @@ def claim_tables(
     def dice(scores: pd.DataFrame, *columns: str) -> pd.DataFrame:
         return 100 * wide(scores[scores.structure == AVERAGE], [*columns, "unit"], "dice")
 
-    told = accuracies_of(modality).melt(["data", "seed"], ["all", "best", "chance"], "kind").assign(training="all")
-    spread = variances_of(factors).melt(var_name="kind", ignore_index=False).reset_index().assign(training="all")
+    def in_folds(scores: pd.DataFrame) -> pd.DataFrame:
+        """A subject that two folds test (the released ones share some) is two units."""
+        return scores.assign(subject=scores.fold.astype(str) + "-" + scores.subject)
+
+    def of_network(table: pd.DataFrame) -> pd.DataFrame:
+        """One row a seed."""
+        return table.assign(unit=WHOLE).set_index("unit", append=True)
+
+    of_acdc, of_mmwhs = (
+        dice(in_folds(s), *by) for s, by in ((acdc, ("arm", "percent")), (mmwhs, ("modality", "mixture")))
+    )
+    parts = volume_scores[volume_scores.structure != AVERAGE]
+    half = qmri[(qmri.arm == "sdnet") & (qmri.percent == 50)]
     measured = volumes.groupby(["seed", "subject"])[["predicted", "true"]].mean()
+    of_volumes = dice(volume_scores, "when").join(
+        [100 * wide(parts, ["when", "structure", "unit"], "dice"), measured], how="outer"
+    )
+    told = accuracies_of(modality).melt(["data", "seed"], ["all", "best", "second", "chance"], "kind")
+    spread = variances_of(factors).melt(var_name="kind", ignore_index=False).reset_index()
     return {
-        "acdc": dice(acdc, "arm", "percent"),
-        "qmri": dice(qmri, "arm", "percent"),
-        "mmwhs": dice(mmwhs, "modality", "mixture"),
-        "volume": dice(volume_scores, "when").join(measured, how="outer"),
-        "modality": wide(told, ["data", "kind"], "value", "training"),
-        "factors": wide(spread, ["arm", "kind"], "value", "training"),
+        "acdc": of_acdc,
+        "spread": of_network(of_acdc.groupby(level="seed").std()),
+        "qmri": dice(in_folds(qmri), "arm", "percent"),
+        "mmwhs": of_mmwhs,
+        "mixtures": of_network(of_mmwhs.groupby(level="seed").mean()),
+        "volume": of_volumes.join(dice(half, "arm", "percent")),
+        "modality": wide(told.assign(training=WHOLE), ["data", "kind"], "value", "training"),
+        "factors": wide(spread.assign(training=WHOLE), ["arm", "kind"], "value", "training"),
         "reconstruction": wide(reconstruction, ["arm"], "error"),
-        "leak": wide(leak.assign(r2=leak.r2.clip(lower=0)), ["arm"], "r2", "quantity"),
+        "leak": wide(leak.assign(r2=leak.r2.clip(lower=0), training=WHOLE), ["arm"], "r2", "training"),
     }
