@@ -77,6 +77,11 @@ def iou(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     return np.divide(intersection, union, out=np.zeros(len(a)), where=union > 0)
 
 
+def median_box(boxes: ArrayLike) -> np.ndarray:
+    """One box (4,) for all frames, each side the median of those of the boxes (N, 4): what no image is needed for."""
+    return np.median(np.reshape(boxes, (-1, 4)), axis=0) if len(boxes) else np.zeros(4)
+
+
 def choose(
     attention: ArrayLike, boxes: ArrayLike, blurs: Sequence[float], thresholds: Sequence[float]
 ) -> tuple[float, float]:

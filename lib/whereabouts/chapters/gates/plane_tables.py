@@ -19,8 +19,9 @@ PLANE_NOTES = {  # how to read each table
     "table5": "Means over planes, the background among them; mean ± sd over seeds. Bold: the better of two networks of "
     f"one size, without a test, as in the paper. {EMPTY}",
     "table6": f"AG-Sononet of the smallest size; in brackets its gain over Sononet, bold above 0.02. {EMPTY}",
-    "table7": "Cor.: part of the frames with IoU > 0.5; Rel.: with IoU > half of the best of its plane. Mean: over the "
-    "planes above, of the paper's numbers too.",
+    "table7": "Means over seeds. Cor.: part of the frames with IoU > 0.5; Rel.: with IoU > half of the best of its "
+    "plane. One box: IoU of a box that is the same for all frames, the median of those on which the rule was chosen. "
+    "Mean: over the planes above, of the paper's numbers too.",
 }
 
 
@@ -120,20 +121,20 @@ def table7(localised: pd.DataFrame, paper: dict) -> pd.DataFrame:
     """How well boxes from attention maps fit, by plane, ours beside the paper's; the means over planes are ours.
 
     Args:
-        localised: from `whereabouts.evaluation.boxes.localisation_table`: columns plane, n, mean, sd, correct,
-            relative.
+        localised: columns seed, those of `whereabouts.evaluation.boxes.localisation_table`, plane, n, mean, sd, correct
+            and relative, and constant, the mean IoU of one box for all frames.
         paper: plane -> those from mean to relative.
     """
     measures = {"mean": "IoU mean (sd)", "correct": "Cor.", "relative": "Rel."}
-    ours = localised.set_index("plane")
+    ours = localised.groupby("plane", sort=False)[["n", *measures, "sd", "constant"]].mean()
     printed = pd.DataFrame.from_dict(paper, orient="index", columns=["mean", "sd", "correct", "relative"])
     table = []
     for name in (*printed.index, *ours.index.difference(printed.index, sort=False), "Mean"):
         frames = ours.n[ours.index == name] if name != "Mean" else ours.n
-        row = {"Plane": name, "Frames, ours": str(frames.sum()) if len(frames) else ""}
+        row = {"Plane": name, "Frames, ours": f"{frames.sum():g}" if len(frames) else ""}
         for measure, title in measures.items():
             row |= beside(title, *(_part(of, name, measure) for of in (ours, printed)))
-        table.append(row)
+        table.append(row | {"One box, IoU": _part(ours, name, "constant")})
     return pd.DataFrame(table)
 
 
