@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import wilcoxon
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from verdicts import verdicts
+from verdicts import lacking, verdicts, wrong_effects
 from whereabouts.chapters.gates import plane_tables, scan_tables
 from whereabouts.chapters.gates.claims import claim_tables, identifier
 from whereabouts.evaluation.boxes import localisation_table
@@ -21,6 +21,12 @@ CONTENT = claims.read(ROOT / "claims" / "gates.yaml")
 PAPER = CONTENT["tables"]
 TEXT = ROOT.parent / "shared" / "papers" / "attention-scan_tables.md"  # of the paper, which is not in the repository
 COUNTS = {"full": (24, 6), "quarter": (6, 10)}
+NOT_RUN = {  # or by some scales only
+    *(f"volumes.attention_{choice}_pancreas_dice" for choice in ("global", "softmax", "shallow")),
+    *(f"planes.ag_sononet_{choice}_small_f1" for choice in ("global", "softmax", "early", "joint")),
+    *("pancreas.published_atlas", "pancreas.published_multi_model", "boxes.shifted_support", "boxes.softmax_support"),
+    *("attention.fine_contrast", "attention.coarse_contrast", "attention.division"),
+}
 SPREAD = np.array([-0.03, -0.02, 0, 0.01, 0.02, 0.04, -0.04, 0.03, 0.005, -0.015])  # of Dice over test scans
 TESTED = 6  # scans; networks that were trained on a quarter are tested on all ten
 SD = SPREAD[:TESTED].std(ddof=1)
@@ -92,10 +98,14 @@ def plane_networks(time=1.5):
     )
 
 
-def boxes(away=0.1):
-    """Two frames of each plane, to either side of the paper's mean."""
+def boxes(away=0.1, seeds=(1,)):
+    """Two frames of each plane, to either side of the paper's mean; seeds lie .002 apart; one box does worse."""
     iou = np.array([of[0] for of in PAPER["boxes"].values()])
-    return localisation_table(np.stack([iou - away, iou + away], axis=1).ravel(), np.repeat(np.arange(13), 2), NAMES)
+    pairs, planes = np.stack([iou - away, iou + away], axis=1).ravel(), np.repeat(np.arange(13), 2)
+    parts = (
+        localisation_table(pairs + (seed - np.mean(seeds)) / 500, planes, NAMES).assign(seed=seed) for seed in seeds
+    )
+    return pd.concat(parts).assign(constant=0.3)
 
 
 def attention(moments=5):
@@ -119,7 +129,8 @@ MADE = {
 
 def of_claims(**changed):
     """All that a run at the paper's scale has."""
-    return claim_tables(names=NAMES, **{name: made() for name, made in MADE.items()} | changed)
+    twice = {"planes": predictions(seeds=(1, 2)), "localised": boxes(seeds=(1, 2))}
+    return claim_tables(names=NAMES, **{name: made() for name, made in MADE.items()} | twice | changed)
 
 
 def table1(scores, facts=None):
@@ -424,15 +435,17 @@ def test_table7_is_that_of_localisation_beside_the_papers_with_the_mean_of_plane
     table = plane_tables.table7(boxes().iloc[[0, 3]], PAPER["boxes"]).set_index("Plane")
     assert list(table.index) == [*PAPER["boxes"], "Mean"]
     sd = np.std([0, 0.2], ddof=1)
-    lips = ["2", f"0.42 ({sd:.2f})", "0.42 (0.18)", "0.50", "0.36", "1.00", "0.60"]
+    lips = ["2", f"0.42 ({sd:.2f})", "0.42 (0.18)", "0.50", "0.36", "1.00", "0.60", "0.30"]
     assert table.loc["Lips"].tolist() == lips
-    assert table.loc["Kidneys"].tolist() == ["", "", "0.73 (0.13)", "", "0.92", "", "0.98"]
+    assert table.loc["Kidneys"].tolist() == ["", "", "0.73 (0.13)", "", "0.92", "", "0.98", ""]
     theirs = (7.04 / 13, 7.70 / 13, 10.58 / 13)
-    assert table.loc["Mean"].tolist()[2::2] == [f"{mean:.2f}" for mean in theirs]
+    assert table.loc["Mean"].tolist()[2:7:2] == [f"{mean:.2f}" for mean in theirs]
     assert table.loc["Mean"].tolist()[:2] == ["4", f"{(0.69 + 0.42) / 2:.2f}"]
     other = plane_tables.table7(boxes().iloc[:1].assign(plane="Head", sd=np.nan), PAPER["boxes"]).set_index("Plane")
     assert list(other.index) == [*PAPER["boxes"], "Head", "Mean"]
-    assert other.loc["Head"].tolist() == ["2", "0.69", "", "1.00", "", "1.00", ""]
+    assert other.loc["Head"].tolist() == ["2", "0.69", "", "1.00", "", "1.00", "", "0.30"]
+    twice = plane_tables.table7(boxes(seeds=(1, 2)), PAPER["boxes"]).set_index("Plane")
+    assert twice.loc["Lips"].tolist() == lips  # the mean over seeds
 
 
 def test_all_tables_can_be_written_with_nothing_run(tmp_path):
@@ -487,11 +500,13 @@ def test_claim_tables_are_indexed_by_seed_and_unit_in_per_cent_and_mm():
     assert found["networks"].loc[(0, "all"), "unet_matched_parameters"] == 6444328
     of_sononet = found["plane_networks"].loc[(0, "all"), ["sononet_medium_parameters", "ag_sononet_large_backward_ms"]]
     assert of_sononet.tolist() == [647914, 3]
-    assert found["planes"].loc[(1, "Background"), "sononet_small_recall"] == pytest.approx(85)
-    assert found["classes"].loc[(1, "all"), "ag_sononet_small_4ch_precision"] == pytest.approx(3700 / 39)
-    frames = found["frames"].sononet_small_correct
-    assert set(frames) == {0, 100} and frames.mean() == pytest.approx(100 * (1 - 130 / 1040))
-    assert found["boxes"].loc[(0, "Lips")].tolist() == pytest.approx([42, 50, 100])
+    planes = found["planes"].loc[(1, "all")]
+    assert planes.sononet_small_background_recall == pytest.approx(85)
+    assert planes.ag_sononet_small_4ch_precision == pytest.approx(3700 / 39)
+    assert planes.sononet_small_accuracy == pytest.approx(100 * (1 - 130 / 1040))
+    assert planes.sononet_small_recall == pytest.approx((13 * 90 + 85) / 14)
+    assert found["boxes"].loc[(1, "all"), ["iou", "constant_iou"]].tolist() == pytest.approx([704 / 13 - 0.1, 30])
+    assert [len(found[name]) for name in ("planes", "boxes")] == [2, 2]  # one row a network
     of_c1 = found["attention"].loc[(1, "c1"), ["inside_3", "outside_3", "contrast_3"]]
     assert of_c1.tolist() == pytest.approx([95, 74.9, 20.1])
     assert all(table.index.nlevels == 2 and table.columns.is_unique for table in found.values())
@@ -499,13 +514,35 @@ def test_claim_tables_are_indexed_by_seed_and_unit_in_per_cent_and_mm():
 
 def test_the_papers_own_numbers_hold_and_every_claim_speaks_of_what_a_full_run_has():
     found = of_claims()
-    assert len(CONTENT["claims"]) >= 50
     assert {claim["table"] for claim in CONTENT["claims"]} == found.keys()
-    judged = verdicts(CONTENT, found)
-    single = {claim["id"] for claim in CONTENT["claims"] if claim["table"] == "classes"} | {"little-time"}
-    wide = {"gates-localise", "gates-localise-mostly"}  # thirteen planes, which differ by more than the margin
-    assert {name for name, verdict in judged.items() if verdict == "undecided"} == single | wide
+    assert lacking(CONTENT, found) <= NOT_RUN
+    assert 3 <= sum(claim.get("central", False) for claim in CONTENT["claims"]) <= 8
+    judged = {name: verdict for name, verdict in verdicts(CONTENT, found).items() if "not run" not in verdict}
+    assert judged.pop("few-parameters") == "contradicted"  # the released code has 10 % more, not the paper's 8 %
+    timed = {"little-time", "gates-cost-time", "localisation-is-cheap"}
+    assert {name for name, verdict in judged.items() if verdict == "undecided"} == timed
     assert set(judged.values()) == {"reproduced", "reproduced (one training)", "undecided"}
+
+
+def test_effects_are_the_papers_numbers():
+    def points(number, measure):
+        return number[:2] if measure == "surface" else [round(100 * part, 1) for part in number[:2]]
+
+    volumes = {
+        identifier(arm, structure, measure): points(number, measure)
+        for arm, of in PAPER["volumes"].items()
+        for structure, measures in of.items()
+        if isinstance(measures, dict)
+        for measure, number in measures.items()
+    }
+    pancreas = {
+        identifier(arm, "pancreas", measure): points(number, measure)
+        for arm, measures in PAPER["pancreas"].items()
+        for measure, number in measures.items()
+    }
+    assert wrong_effects(CONTENT, {"volumes": volumes, "pancreas": pancreas}) == []
+    tested = {(c["effect"]["n"], "quarter" in c["expression"], c["table"]) for c in CONTENT["claims"] if "effect" in c}
+    assert tested == {*((n, True, "volumes") for n in (30, 120)), (30, False, "volumes"), (21, False, "pancreas")}
 
 
 def test_claims_fail_where_gates_change_nothing():
@@ -521,9 +558,9 @@ def test_claims_fail_where_gates_change_nothing():
             volumes=same[same.arm.isin(VOLUME_ARMS)],
             pancreas=same[same.arm.isin(PANCREAS_ARMS) & (same.structure == "pancreas")],
             networks=networks().assign(parameters=[1, 2, 1, 1, 1, 1, 1, 1], seconds=[1, 2, 1, 1, 1, 1, 1, 1]),
-            planes=predictions(dict.fromkeys(ERRORS, (2, 2))),
+            planes=predictions(dict.fromkeys(ERRORS, (2, 2)), seeds=(1, 2)),
             plane_networks=plane_networks().assign(parameters=1),
-            localised=boxes().assign(mean=0.3, correct=0.4, relative=0.6),
+            localised=boxes(seeds=(1, 2)).assign(mean=0.3, correct=0.4, relative=0.6),
             attention=attention().assign(inside=0.5, outside=0.3),
         ),
     )
@@ -557,8 +594,8 @@ def test_the_real_hippocampus_has_average_and_asked_only():
         *(f"precision-of-{plane}" for plane in ("kidneys", "profile", "spine-cor", "spine-sag")),
         "cardiac-views-gain",
         "outflow-tracts-gain",
-        "gates-start-open",
-        "gates-start-uniform",
+        "gates-cost-time",
+        "localisation-is-cheap",
         "inside-beats-gates",
     }
     assert (

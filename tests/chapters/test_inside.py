@@ -1,14 +1,17 @@
 """Tables and verdicts of the INSIDE chapter, from scores made by hand."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
-from verdicts import verdicts
+from verdicts import lacking, verdicts, wrong_effects
 from whereabouts.chapters import inside
 from whereabouts.paths import ROOT
 from whereabouts.reporting import claims
 
 CONTENT = claims.read(ROOT / "claims" / "inside.yaml")
+NOT_RUN = {"clevr_attention.amplitude_colour", "clevr_attention.amplitude_quadrant", "acdc.averaged_mask_6"}
 
 
 def clevr_scores(means, images=40):
@@ -65,8 +68,8 @@ def test_verdicts_follow_from_the_scores_and_say_what_was_not_run():
     clevr = clevr_scores({"film": 0.5, "inside": 0.8, "guiding_block": 0.9})
     spread = pd.DataFrame({"factor": ["quadrant", "colour"], "seed": [1, 1], "spread": [0.3, 0.7]})
     arms = {("baseline", 100): 0.7, ("inside-position", 100): 0.8}
-    channels = pd.DataFrame({"percent": 100, "fold": 0, "seed": 1, "channel": range(8), "apex": 0.2, "base": 0.4})
-    channels.base += np.arange(8) / 100
+    channels = pd.DataFrame({"percent": 100, "fold": [0, 1, 2], "seed": 1, "channel": 0, "apex": 0.2, "base": 0.4})
+    channels.base += np.arange(3) / 100
     tables = inside.claim_tables(clevr, spread, acdc_scores(arms), channels)
     verdict = verdicts(CONTENT, tables)
     assert verdict["spatial-beats-film"] == verdict["position-helps"] == "reproduced"
@@ -76,6 +79,47 @@ def test_verdicts_follow_from_the_scores_and_say_what_was_not_run():
     assert verdict["gain-grows"] == "not run: this run has no baseline_6, inside_position_6"
 
 
-def test_every_claim_of_the_paper_names_a_known_table():
-    assert {claim["table"] for claim in CONTENT["claims"]} <= {"clevr_seg", "clevr_attention", "acdc", "acdc_attention"}
-    assert len({claim["id"] for claim in CONTENT["claims"]}) == len(CONTENT["claims"]) >= 6
+def everything():
+    """Tables of claims of a run that trains all methods on all data."""
+    factors, methods = CONTENT["tables"]["table1"]["inside"], CONTENT["tables"]["table1"]
+    clevr = pd.concat(clevr_scores(dict.fromkeys(methods, 0.5)).assign(factor=factor) for factor in factors)
+    spread = pd.DataFrame({"factor": list(factors), "seed": 1, "spread": 0.5, "amplitude": 0.1})
+    acdc = acdc_scores(dict.fromkeys(product(CONTENT["tables"]["table2"], (100, 25, 6)), 0.5))
+    acdc = pd.concat([acdc, acdc.assign(fold=1)])
+    channels = pd.DataFrame(
+        {"percent": 100, "fold": [0, 0, 1], "seed": 1, "channel": [0, 1, 0], "apex": [0.1, 0.3, 0.4]}
+    )
+    return inside.claim_tables(clevr, spread, acdc, channels.assign(base=0.5))
+
+
+def test_every_claim_speaks_of_what_a_full_run_has():
+    found = everything()
+    assert {claim["table"] for claim in CONTENT["claims"]} == found.keys()
+    assert lacking(CONTENT, found) <= NOT_RUN
+    assert 3 <= sum(claim.get("central", False) for claim in CONTENT["claims"]) <= 8
+    with pytest.raises(InputError, match="no table 'clevr_seg'"):
+        verdicts(CONTENT, {})
+
+
+def test_effects_are_the_papers_numbers():
+    of = CONTENT["tables"]
+    paper = {
+        "clevr_seg": {
+            f"{name}_{factor}": cell for name, cells in of["table1"].items() for factor, cell in cells.items()
+        },
+        "acdc": {
+            f"{arm.replace('-', '_')}_{percent}": cell
+            for arm, cells in of["table2"].items()
+            for percent, cell in cells.items()
+        },
+    }
+    assert wrong_effects(CONTENT, paper) == []
+
+
+def test_the_unit_is_the_network_or_a_volume_in_its_fold():
+    """Channels of one network are one number; a volume that two folds test is two."""
+    found = everything()
+    assert found["acdc_attention"].apex.to_dict() == pytest.approx({(1, "100-0"): 20, (1, "100-1"): 40})
+    assert list(found["acdc"].loc[2].index[:2]) == ["0-v0", "0-v1"] and {"1-v0", "1-v1"} < set(
+        found["acdc"].loc[2].index
+    )

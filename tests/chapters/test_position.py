@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from verdicts import verdicts
+from verdicts import lacking, verdicts
 from whereabouts.chapters import position
 from whereabouts.errors import InputError
 from whereabouts.evaluation.degradations import KINDS
@@ -105,20 +105,34 @@ def test_claim_table_has_means_over_levels_the_strongest_level_and_the_mask_for_
     assert table.loc[1, "averaged_mask_clean"].tolist() == pytest.approx([75 + i for i in range(VOLUMES)])
 
 
+def test_far_shifts_are_the_farthest_to_either_side_and_means_over_images_are_one_row_a_seed():
+    some = scores({"unet-0": 0.9})
+    near = some[some.kind == "shift"].assign(level=lambda rows: rows.level / 2, dice=0.1)
+    tables = position.claim_tables({"chest": pd.concat([some, near]), "acdc": some})
+    of = tables["chest"].groupby(level=0).mean().mean()
+    assert of.unet_0_far_shift == pytest.approx(88) and of.unet_0_shift == pytest.approx((88 + 10) / 2)
+    together = tables["together"]
+    assert list(together.index) == [(1, "all"), (2, "all")]
+    assert together.chest_unet_0_clean.tolist() == together.acdc_unet_0_clean.tolist() == pytest.approx([89, 91])
+
+
 def test_verdicts_follow_from_the_scores_and_every_claim_speaks_of_what_a_full_run_has():
     means = {arm: 0.95 - 0.01 * number for number, arm in enumerate(POSITION_ARMS_ON["chest"])}
-    full = position.claim_table(scores(means | {"cnn-0": 0.5}))
-    inside = position.claim_table(scores({"baseline-0": 0.8, "inside-1": 0.8}))
-    inside.columns = inside.columns.str.replace(r"_[01]_", "_", regex=True)
-    tables = {"chest": full, "acdc": full, "inside": inside}
+    full, steered = scores(means | {"cnn-0": 0.5}), scores({"baseline-0": 0.8, "inside-1": 0.8})
+    steered["arm"] = steered.arm.str.replace(r"-[01]$", "", regex=True)
+    tables = position.claim_tables({"chest": full, "acdc": full, "inside": steered})
+    assert {claim["table"] for claim in CONTENT["claims"]} == tables.keys() and lacking(CONTENT, tables) == set()
+    assert 3 <= sum(claim.get("central", False) for claim in CONTENT["claims"]) <= 8
     verdict = verdicts(CONTENT, tables)
     assert not any("not run" in text for text in verdict.values())
+    assert verdict["same-clean-acdc"] == "reproduced" and verdict["padding-does-not-matter-clean"] == "contradicted"
     assert verdict["pe-mitigates-noise-chest"] == verdict["worse-under-shift-acdc"] == "reproduced"
     assert verdict["small-cnn-needs-pe-chest"] == verdict["steering-survives-degradation"] == "reproduced"
     assert verdict["helps-with-10-images"] == "contradicted"  # each arm is made worse than the one before
 
 
 def test_what_a_scale_does_not_run_is_not_judged():
-    table = position.claim_table(scores({"unet-0": 0.9}))
-    found = verdicts(CONTENT, dict.fromkeys(("chest", "acdc", "inside"), table))
+    found = verdicts(
+        CONTENT, position.claim_tables(dict.fromkeys(("chest", "acdc", "inside"), scores({"unet-0": 0.9})))
+    )
     assert sum(text.startswith("not run: this run has no ") for text in found.values()) > 20

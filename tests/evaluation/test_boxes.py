@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from whereabouts.evaluation.boxes import box, choose, combined, iou, localisation_table
+from whereabouts.evaluation.boxes import box, choose, combined, iou, localisation_table, median_box
 
 
 @pytest.fixture
@@ -217,6 +217,11 @@ def test_choose_takes_the_first_of_equals():
 
 
 # -------------------------------------------------------------------------------------------------------------- Table 7
+
+
+def test_one_box_for_all_is_the_median_of_each_side_and_nothing_of_none():
+    assert median_box([(0, 0, 4, 4), (1, 5, 6, 9), (2, 1, 9, 5)]).tolist() == [1, 1, 6, 5]
+    assert median_box(np.zeros((0, 4))).tolist() == [0, 0, 0, 0]
 
 
 def test_localisation_table():
