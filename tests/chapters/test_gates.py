@@ -396,6 +396,14 @@ def test_table5_with_one_size_one_network_and_no_times():
     assert ours["Accuracy, ours"].iloc[1] == f"{1 - 13 * 5 / 1040:.3f}"
 
 
+def test_chance_is_the_commonest_plane_however_often_it_was_tested():
+    said = plane_tables.chance(predictions(seeds=(1, 2)), NAMES)
+    f1 = f1_score(*predictions({("sononet", 2): (0, 40)})[["plane", "found"]].to_numpy().T, average="macro")
+    assert said.startswith(" Chance, always Background: accuracy 0.500 [0.475, 0.525] of 1040 frames")
+    assert said.endswith(f"F1 {f1:.3f}.")
+    assert plane_tables.chance(predictions().iloc[:0], NAMES) == ""
+
+
 def test_table5_makes_neither_bold_where_both_print_the_same():
     even = {("sononet", 2): (2, 2), ("ag_sononet", 2): (2, 2)}
     table = plane_tables.table5(predictions(even), NAMES, plane_networks(), PAPER["planes"])

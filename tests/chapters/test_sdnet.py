@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import norm, ttest_rel
 
 from verdicts import lacking, verdicts, wrong_effects
 from whereabouts.chapters.sdnet import claims as measured
@@ -115,7 +115,7 @@ def accuracies():
     }
     whole = {"mmwhs": 0.92, "bold": 0.96}
     return pd.DataFrame(
-        {"data": data, "seed": 1, "dimension": str(dimension), "accuracy": accuracy}
+        {"data": data, "seed": 1, "dimension": str(dimension), "accuracy": accuracy, "images": 50}
         for data in alone
         for dimension, accuracy in {"all": whole[data], **dict(enumerate(alone[data])), "chance": 0.52}.items()
     )
@@ -253,9 +253,12 @@ def test_modality_finds_the_best_dimension_of_each_training_and_counts_from_one(
     assert mmwhs["Best dimension alone, ours"] == f"84.0 ± {np.std([82, 86], ddof=1):.1f} (z5, z3)"
     assert mmwhs["Other dimensions alone, ours"] == "42.0 to 82.0"
     assert table.loc["cine or CP-BOLD", "Other dimensions alone, paper"] == "47 to 65"
+    z = norm.ppf(0.95)  # Wilson's interval, by hand
+    half = z * np.sqrt(50 * 0.52 * 0.48 + z * z / 4)
     only = sdnet.modality_table(accuracies().query("data == 'bold'"), PAPER["modality"]).set_index("Modality")
     assert only.loc["cine or CP-BOLD", "Best dimension alone, ours"] == "65.0 (z2)"
-    assert only.loc["cine or CP-BOLD", "Chance, ours"] == "52.0"
+    low, high = (100 * (50 * 0.52 + z * z / 2 + side) / (50 + z * z) for side in (-half, half))
+    assert only.loc["cine or CP-BOLD", "Chance, ours"] == f"52.0 [{low:.1f}, {high:.1f}], n = 50"
     assert (only.filter(like="ours").loc["MR or CT"] == "").all()
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import rankdata, wilcoxon
 from scipy.stats import t as student
 
-from whereabouts.metrics.statistics import bonferroni, mean_sd, paired_t, paired_wilcoxon, stars
+from whereabouts.metrics.statistics import bonferroni, mean_sd, paired_t, paired_wilcoxon, share, stars
 
 ALTERNATIVES = ["two-sided", "greater", "less"]
 
@@ -101,3 +101,10 @@ def test_mean_sd():
     assert mean_sd([1, 2, 6], digits=3) == "3.000 ± 2.646"
     assert mean_sd([2.25], digits=2) == "2.25"
     assert mean_sd(np.array([-0.5, 0.5])) == "0.0 ± 0.7"
+
+
+def test_share():
+    """By hand: of 4 of 16, z = 1.645, (4 + z² / 2 ± z sqrt(16 * 3 / 16 + z² / 4)) / (16 + z²)."""
+    assert share(0.25, 16) == "0.250 [0.118, 0.455]"
+    assert share(0.25, 16, 0, 100) == "25 [12, 45]"
+    assert share(0, 10) == "0.000 [0.000, 0.213]"

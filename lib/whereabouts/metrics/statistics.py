@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from scipy.stats import ttest_rel, wilcoxon
+from scipy.stats import binomtest, ttest_rel, wilcoxon
 
 
 def paired_wilcoxon(a: np.ndarray, b: np.ndarray, alternative: str = "two-sided") -> float:
@@ -54,6 +54,16 @@ def mean_sd(values: np.ndarray, digits: int = 1) -> str:
     if len(values) < 2:
         return f"{values.mean():.{digits}f}"
     return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+
+
+def share(value: float, n: int, digits: int = 3, scale: float = 1) -> str:
+    """ "0.500 [0.474, 0.526]", a share of n trials and its 90 % interval (Wilson 1927), times `scale`.
+
+    Trials that are alike, such as frames of one examination, are fewer than they are: it is then wider.
+    """
+    interval = binomtest(round(value * n), n).proportion_ci(0.9, "wilson")
+    mean, low, high = (f"{scale * part:.{digits}f}" for part in (value, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
 
 
 def printed(mean: float, sd: float | None = None) -> str:

@@ -11,6 +11,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from whereabouts.chapters.gates.scan_tables import EMPTY, beside, cell, millions
 from whereabouts.methods.gates import GATES_NAMES, PLANE_METHODS
+from whereabouts.metrics.statistics import share
 from whereabouts.reporting.tables import bold
 
 PLANE_MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
@@ -76,6 +77,18 @@ def table5(planes: pd.DataFrame, names: list[str], plane_networks: pd.DataFrame,
             _mark_better(pair, f"{title}, paper")
         table += pair
     return pd.DataFrame(table)
+
+
+def chance(planes: pd.DataFrame, names: list[str]) -> str:
+    """How a classifier does that always answers the commonest plane of the test frames; "" without any."""
+    truth = planes.drop_duplicates("index").plane
+    if truth.empty:
+        return ""
+    commonest = truth.mode()[0]
+    blind = pd.DataFrame({"method": "", "width": 0, "seed": 0, "plane": truth, "found": commonest})
+    f1 = class_scores(blind, names).f1.mean()
+    right = share((truth == commonest).mean(), len(truth))
+    return f" Chance, always {names[commonest]}: accuracy {right} of {len(truth)} frames (90 % interval), F1 {f1:.3f}."
 
 
 def _mark_better(pair: list[dict], column: str) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from whereabouts.methods.sdnet import SDNET_ARMS, SDNET_DECODERS, SDNET_METHODS, SDNET_NAMES
 from whereabouts.metrics.scores import AVERAGE
-from whereabouts.metrics.statistics import mean_sd, paired_t, printed
+from whereabouts.metrics.statistics import mean_sd, paired_t, printed, share
 from whereabouts.reporting.tables import bold
 
 SHORT = {"myocardium": "MYO", "left ventricle": "LV", "right ventricle": "RV", AVERAGE: "avg"}  # as the paper prints
@@ -147,7 +147,7 @@ def lvv(scores: pd.DataFrame, volumes: pd.DataFrame, paper: dict) -> pd.DataFram
 
 
 def accuracies_of(accuracies: pd.DataFrame) -> pd.DataFrame:
-    """Accuracies in per cent, one row a training: data, seed, all, best, which, second, lowest, chance.
+    """Accuracies in per cent, one row a training: data, seed, all, best, which, second, lowest, chance, images.
 
     The dimensions of z mean something else in each training (the paper's footnote 4), so that the best one is looked
     up in each; `which` counts from 1, as the paper does.
@@ -157,15 +157,18 @@ def accuracies_of(accuracies: pd.DataFrame) -> pd.DataFrame:
         of = 100 * part.set_index(part.dimension.astype(str)).accuracy
         alone = of.drop(["all", "chance"]).sort_values(ascending=False, kind="stable")
         which = f"z{int(alone.index[0]) + 1}"
-        table.append((data, seed, of["all"], alone.iloc[0], which, alone.iloc[1], alone.iloc[-1], of["chance"]))
-    return pd.DataFrame(table, columns=["data", "seed", "all", "best", "which", "second", "lowest", "chance"])
+        numbers = of["all"], alone.iloc[0], which, alone.iloc[1], alone.iloc[-1], of["chance"], part.images.iloc[0]
+        table.append((data, seed, *numbers))
+    columns = ["data", "seed", "all", "best", "which", "second", "lowest", "chance", "images"]
+    return pd.DataFrame(table, columns=columns)
 
 
 def modality_table(accuracies: pd.DataFrame, paper: dict) -> pd.DataFrame:
     """Section 5.4: how often logistic regression on z tells an image's modality (per cent), mean ± sd over seeds.
 
     Args:
-        accuracies: columns data ("mmwhs" or "bold"), seed, dimension ("all", 0, 1, .., "chance") and accuracy.
+        accuracies: columns data ("mmwhs" or "bold"), seed, dimension ("all", 0, 1, .., "chance"), accuracy and images,
+            how many were tested. Every training has the same, so that chance is one number.
         paper: data -> text for "all", "best" and "others".
     """
     found = accuracies_of(accuracies)
@@ -183,7 +186,9 @@ def modality_table(accuracies: pd.DataFrame, paper: dict) -> pd.DataFrame:
             ("Other dimensions alone", others, "others"),
         ):
             row |= {f"{title}, ours": mine, f"{title}, paper": numbers[key]}
-        table.append(row | {"Chance, ours": cell(ours.chance)})
+        tested = [(chance / 100, int(images)) for chance, images in ours[["chance", "images"]].to_numpy()[:1]]
+        row["Chance, ours"] = "".join(share(*one, 1, 100) + f", n = {one[1]}" for one in tested)
+        table.append(row)
     return pd.DataFrame(table)
 
 
