@@ -11,7 +11,7 @@ from whereabouts.paths import ROOT
 from whereabouts.reporting import claims
 
 CONTENT = claims.read(ROOT / "claims" / "inside.yaml")
-NOT_RUN = {"clevr_attention.amplitude_colour", "clevr_attention.amplitude_quadrant", "acdc.averaged_mask_6"}
+NOT_RUN = {"clevr_attention.amplitude_colour", "clevr_attention.amplitude_quadrant"}
 
 
 def clevr_scores(means, images=40):
@@ -37,6 +37,12 @@ def acdc_scores(means, volumes=12):
     return pd.DataFrame(rows)
 
 
+def masks(percents=(100,), volumes=12):
+    """The averaged mask of two folds."""
+    keys = product(percents, (0, 1), range(volumes))
+    return pd.DataFrame({"percent": p, "fold": k, "volume": f"v{i}", "dice": 0.1 + k / 100} for p, k, i in keys)
+
+
 def test_table1_prints_ours_beside_the_papers_and_leaves_what_was_not_run_empty():
     scores = clevr_scores({"baseline": 0.3, "film": 0.5, "inside": 0.8})
     table = inside.table1(scores, CONTENT["tables"]["table1"]).set_index("Method")
@@ -56,11 +62,14 @@ def test_table1_gives_no_stars_to_a_method_that_is_worse():
 
 def test_table2_uses_the_one_baseline_for_both_columns_and_corrects_for_it():
     scores = acdc_scores({("baseline", 100): 0.7, ("inside-position", 100): 0.8, ("inside-phase", 100): 0.6})
-    table = inside.table2(scores, CONTENT["tables"]["table2"]).set_index("Method")
+    table = inside.table2(scores, masks(), CONTENT["tables"]["table2"]).set_index("Method")
     baseline = table.loc["Baseline"]
     assert baseline["100% position, ours"] == baseline["100% phase, ours"].strip("⟦⟧")
     assert table.loc["INSIDE", "100% position, ours"].endswith("∗∗")
     assert "∗" not in table.loc["INSIDE", "100% phase, ours"]
+    blind = table.loc["Averaged mask"]
+    assert blind["100% position, ours"] == blind["100% phase, ours"] == "10.5 ± 0.7"  # 10 and 11 in the two folds
+    assert blind["6% position, ours"] == blind["100% phase, paper"] == "" and "⟦" not in "".join(blind)
     assert table.loc["INSIDE", "6% position, paper"] == "62.2 ± 5.2" and table.loc["INSIDE", "6% position, ours"] == ""
 
 
@@ -70,7 +79,7 @@ def test_verdicts_follow_from_the_scores_and_say_what_was_not_run():
     arms = {("baseline", 100): 0.7, ("inside-position", 100): 0.8}
     channels = pd.DataFrame({"percent": 100, "fold": [0, 1, 2], "seed": 1, "channel": 0, "apex": 0.2, "base": 0.4})
     channels.base += np.arange(3) / 100
-    tables = inside.claim_tables(clevr, spread, acdc_scores(arms), channels)
+    tables = inside.claim_tables(clevr, spread, acdc_scores(arms), channels, masks())
     verdict = verdicts(CONTENT, tables)
     assert verdict["spatial-beats-film"] == verdict["position-helps"] == "reproduced"
     assert verdict["inside-beats-guiding-block"] == "contradicted"
@@ -89,7 +98,7 @@ def everything():
     channels = pd.DataFrame(
         {"percent": 100, "fold": [0, 0, 1], "seed": 1, "channel": [0, 1, 0], "apex": [0.1, 0.3, 0.4]}
     )
-    return inside.claim_tables(clevr, spread, acdc, channels.assign(base=0.5))
+    return inside.claim_tables(clevr, spread, acdc, channels.assign(base=0.5), masks((100, 6)))
 
 
 def test_every_claim_speaks_of_what_a_full_run_has():
@@ -120,6 +129,7 @@ def test_the_unit_is_the_network_or_a_volume_in_its_fold():
     """Channels of one network are one number; a volume that two folds test is two."""
     found = everything()
     assert found["acdc_attention"].apex.to_dict() == pytest.approx({(1, "100-0"): 20, (1, "100-1"): 40})
+    assert found["acdc"].averaged_mask_6.groupby(level=1).first()[["0-v1", "1-v1"]].tolist() == pytest.approx([10, 11])
     assert list(found["acdc"].loc[2].index[:2]) == ["0-v0", "0-v1"] and {"1-v0", "1-v1"} < set(
         found["acdc"].loc[2].index
     )

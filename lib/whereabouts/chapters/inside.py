@@ -15,7 +15,8 @@ NOTE_TABLE1 = (
 NOTE_TABLE2 = (
     "Dice over the three structures of whole volumes, on the prepared grid. ∗ p <= 0.1, ∗∗ p <= 0.01: Wilcoxon "
     "signed-rank test of INSIDE against the best other method, over test volumes, Dice averaged over seeds; Bonferroni "
-    "(m = 2) where that is the Baseline, which serves both columns. Empty cells: not run at this scale."
+    "(m = 2) where that is the Baseline, which serves both columns. Averaged mask: of each pixel the most frequent label "
+    "in the training slices; ± over folds. Empty cells: not run at this scale."
 )
 
 
@@ -51,11 +52,14 @@ def table1(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
     return pd.DataFrame(rows.values())
 
 
-def table2(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
+def table2(scores: pd.DataFrame, masks: pd.DataFrame, paper: dict) -> pd.DataFrame:
     """Four methods by the share of training patients and the facts given, ours beside the paper's.
+
+    Below them, what sees no image: the averaged mask of the same training patients.
 
     Args:
         scores: columns arm, percent, fold, seed, volume, dice (mean over structures).
+        masks: the same of the averaged mask, without arm and seed.
         paper: arm -> percent -> (mean, sd).
     """
     scores = scores.assign(seed=list(zip(scores.fold, scores.seed, strict=True)))  # a run is a fold and a seed
@@ -63,7 +67,9 @@ def table2(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
         method: {"Method": METHOD_NAMES[method].split(" (")[0]}
         for method in ("baseline", "film", "guiding_block", "inside")
     }
+    blind = {"Method": "Averaged mask"}
     for percent in (100, 25, 6):
+        of_mask = 100 * masks[masks.percent == percent].groupby("fold").dice.mean()
         for facts in ("position", "phase"):
             of = {
                 parts(arm)[0]: part
@@ -82,7 +88,9 @@ def table2(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
                 row[f"{percent}% {facts}, ours"] = cell + (f" {mark}" if mark and method == "inside" else "")
                 arm = next(a for a in ARMS if parts(a) in ((method, "none"), (method, facts)))
                 row[f"{percent}% {facts}, paper"] = printed(*paper[arm][percent])
-    return pd.DataFrame(rows.values())
+            blind |= {f"{percent}% {facts}, ours": mean_sd(of_mask) if len(of_mask) else ""}
+            blind |= {f"{percent}% {facts}, paper": ""}
+    return pd.DataFrame([*rows.values(), blind])
 
 
 def _columns(scores: pd.DataFrame, column: pd.Series, unit: pd.Series) -> pd.DataFrame:
@@ -97,12 +105,16 @@ def _joined(rows: pd.DataFrame, *columns: str) -> pd.Series:
 
 
 def claim_tables(
-    clevr: pd.DataFrame, clevr_spread: pd.DataFrame, acdc: pd.DataFrame, acdc_spread: pd.DataFrame
+    clevr: pd.DataFrame,
+    clevr_spread: pd.DataFrame,
+    acdc: pd.DataFrame,
+    acdc_spread: pd.DataFrame,
+    masks: pd.DataFrame,
 ) -> dict:
     """What `claims/inside.yaml` speaks of, each table indexed by (seed, unit): see the comments there.
 
     Args:
-        clevr, acdc: scores, as for `table1` and `table2`.
+        clevr, acdc, masks: scores, as for `table1` and `table2`; the averaged mask is the same for every seed.
         clevr_spread: columns factor, seed, spread, one row a value of the factor.
         acdc_spread: columns percent, fold, seed, channel, apex, base. Channels of one network are not independent:
             their mean is one unit.
@@ -110,9 +122,12 @@ def claim_tables(
     mean_spread = 100 * clevr_spread.pivot_table(index="seed", columns="factor", values="spread")
     network = _joined(acdc_spread, "percent", "fold").rename("unit")
     volume = _joined(acdc, "fold", "volume")
+    of_masks = masks.assign(unit=_joined(masks, "fold", "volume"), dice=100 * masks.dice)
+    blind = of_masks.pivot(index="unit", columns="percent", values="dice").add_prefix("averaged_mask_")
+    of_acdc = _columns(acdc, acdc.arm.str.replace("-", "_") + "_" + acdc.percent.astype(str), volume)
     return {
         "clevr_seg": _columns(clevr, clevr.method + "_" + clevr.factor, clevr.image),
         "clevr_attention": mean_spread.add_prefix("spread_").assign(unit=0).set_index("unit", append=True),
-        "acdc": _columns(acdc, acdc.arm.str.replace("-", "_") + "_" + acdc.percent.astype(str), volume),
+        "acdc": of_acdc.join(blind, on="unit"),
         "acdc_attention": 100 * acdc_spread.groupby(["seed", network])[["apex", "base"]].mean(),
     }
