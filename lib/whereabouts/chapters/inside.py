@@ -15,7 +15,7 @@ NOTE_TABLE1 = (
 NOTE_TABLE2 = (
     "Dice over the three structures of whole volumes, on the prepared grid. ∗ p <= 0.1, ∗∗ p <= 0.01: Wilcoxon "
     "signed-rank test of INSIDE against the best other method, over test volumes, Dice averaged over seeds; Bonferroni "
-    "(m = 2) where that is the Baseline, which serves both columns. Averaged mask: of each pixel the most frequent label "
+    "(m = 2) where that is the Baseline, which serves both columns. Averaged mask: each pixel's most frequent label "
     "in the training slices; ± over folds. Empty cells: not run at this scale."
 )
 

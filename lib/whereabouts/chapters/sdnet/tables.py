@@ -15,6 +15,7 @@ from whereabouts.metrics.statistics import mean_sd, paired_t, printed, share
 from whereabouts.reporting.tables import bold
 
 SHORT = {"myocardium": "MYO", "left ventricle": "LV", "right ventricle": "RV", AVERAGE: "avg"}  # as the paper prints
+MASK = "averaged_mask"  # of the labelled subjects: what sees no image
 WITHHELD = [name for name, arm in SDNET_ARMS.items() if arm.masks == "labelled"]
 SIZES = ("sdnet-base", "sdnet-c4", "sdnet-z4", "sdnet-z32", "sdnet-z128")
 DISCRETE = [name for name, arm in SDNET_ARMS.items() if arm.anatomy]
@@ -73,7 +74,7 @@ def table1(scores: pd.DataFrame, paper: dict, unit: str) -> pd.DataFrame:
     """Tables 1 (ACDC) and 2 (QMRI): four methods by the share of labelled subjects, ours beside the paper's.
 
     One row a share and method. (The paper has one a share and up to 16 columns; with ours that would be 32.) The two
-    that see labelled masks only, ours, follow the four where they were run, and do not compete.
+    that see labelled masks only, ours, and the averaged mask follow the four where they are, and do not compete.
 
     Args:
         scores: with arm, percent and subjects.
@@ -90,8 +91,8 @@ def table1(scores: pd.DataFrame, paper: dict, unit: str) -> pd.DataFrame:
             subjects = sorted(rows.subjects.unique())  # parts of unlike size may differ by one between folds
             label += f" ({' or '.join(map(str, subjects))} subject{'s' * (subjects != [1])})"
         ours = {SHORT[structure]: compared(part) for structure, part in rows.groupby("structure")}
-        for arm in (*SDNET_METHODS, *(arm for arm in WITHHELD if arm in set(rows.arm))):
-            row = {"Labels": label, "Method": SDNET_NAMES[arm]}
+        for arm in (*SDNET_METHODS, *(arm for arm in (*WITHHELD, MASK) if arm in set(rows.arm))):
+            row = {"Labels": label, "Method": SDNET_NAMES.get(arm, "averaged mask")}
             for column in columns:
                 row[f"{column}, ours"] = ours.get(column, {}).get(arm, "")
                 row[f"{column}, paper"] = theirs(paper.get(percent, {}).get(arm, {}).get(column))
@@ -99,23 +100,24 @@ def table1(scores: pd.DataFrame, paper: dict, unit: str) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def table3(scores: pd.DataFrame, paper: dict, unit: str) -> pd.DataFrame:
+def table3(scores: pd.DataFrame, masks: pd.DataFrame, paper: dict, unit: str) -> pd.DataFrame:
     """Table 3 (MM-WHS): SDNet by how much of MR and of CT it is trained on, tested on either.
 
     Args:
         scores: with mixture, "100-12.5" being per cent of MR and of CT; modality is that of the test subject.
+        masks: the same of the averaged mask.
         paper: mixture -> "MR" and "CT" -> [mean, sd]; one that was not trained on lacks.
         unit: "slice" or "volume".
     """
-    scores = points(scores, unit)
-    scores = scores[scores.structure == AVERAGE]
+    scores, masks = (rows[rows.structure == AVERAGE] for rows in (points(scores, unit), points(masks, unit)))
     table = []
     for mixture, numbers in paper.items():
         shares = dict(zip(("MR", "CT"), mixture.split("-"), strict=True))
         row = {f"{modality} train": f"{share} %" for modality, share in shares.items()}
         for modality in shares:
-            ours = scores[(scores.mixture == mixture) & (scores.modality == modality)]
+            ours, blind = (of[(of.mixture == mixture) & (of.modality == modality)] for of in (scores, masks))
             row[f"{modality} test, ours"] = cell(by_subject(ours))
+            row[f"{modality} test, averaged mask"] = cell(by_subject(blind)) if modality in numbers else "-"
             row[f"{modality} test, paper"] = theirs(numbers[modality]) if modality in numbers else "-"
         table.append(row)
     return pd.DataFrame(table)
