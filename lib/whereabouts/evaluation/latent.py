@@ -91,6 +91,14 @@ def difference_image(grid: Tensor) -> Tensor:
     return (grid[:, -1] - grid[:, 0]) / 2
 
 
+def following(grid: Tensor, beyond: float = 0.5) -> float:
+    """Of a `traversal`, the share of pixels whose |correlation| is above `beyond`, the mean over dimensions of z.
+
+    Section 5.5 says that most pixels are correlated with each dimension, by the look of Figure 8.
+    """
+    return float((correlation_image(grid).abs() > beyond).double().mean())
+
+
 # ------------------------------------------------------------------------------------------- arithmetic on s (Figure 7)
 
 
@@ -139,6 +147,48 @@ def swap(s: Tensor, a: int, b: int) -> Tensor:
     result = s.clone()
     result[:, [a, b]] = s[:, [b, a]]
     return result
+
+
+@torch.no_grad()
+def repainted(
+    decode: Callable[[Tensor, Tensor], Tensor], s: Tensor, z: Tensor, muscle: int, blood: int
+) -> dict[str, float]:
+    """Figure 7 in numbers: how bright the pixels of two channels are as painted, and once the channels are rearranged.
+
+    Args:
+        decode: the decoder.
+        s, z: (B, C, H, W) and (B, K).
+        muscle, blood: the channels of the myocardium and of the left ventricle, as from `roles`.
+
+    Returns:
+        Mean intensities in [-1, 1], NaN of a channel that is on nowhere: myocardium and ventricle; the same pixels of
+        the myocardium after `merge` (merged_myocardium), and of both after `swap` (swapped_myocardium, ..).
+    """
+    on = {"myocardium": s[:, muscle] > 0.5, "ventricle": s[:, blood] > 0.5}
+    versions = {"": s, "merged_": merge(s, muscle, blood), "swapped_": swap(s, muscle, blood)}
+    painted = {version: decode(factor, z)[:, 0].double() for version, factor in versions.items()}
+    found = {f"{version}{name}": float(y[on[name]].mean()) for version, y in painted.items() for name in on}
+    del found["merged_ventricle"]
+    return found
+
+
+def explained(images: Tensor, s: Tensor) -> float:
+    """R² of a linear prediction of each pixel's intensity from s at that pixel, over all pixels: how much s holds.
+
+    Section 3.1.1 thresholds s so that it holds little. One equation with C + 1 unknowns for all pixels needs no second
+    set of images to be fair.
+
+    Args:
+        images: (N, 1, H, W).
+        s: (N, C, H, W).
+    """
+    products = torch.zeros(s.shape[1] + 2, s.shape[1] + 2, dtype=torch.float64, device=s.device)
+    for image, channels in zip(images.to(s.device), s, strict=True):
+        rows = torch.cat([channels, torch.ones_like(image), image]).double().flatten(1)
+        products += rows @ rows.T
+    x, y, mean = products[:-1, :-1], products[:-1, -1], products[-2, -1] / products[-2, -2]
+    total = products[-1, -1] - products[-2, -2] * mean**2
+    return float(1 - (products[-1, -1] - y @ torch.linalg.pinv(x, hermitian=True) @ y) / total)
 
 
 def permute(s: Tensor, generator: torch.Generator) -> Tensor:

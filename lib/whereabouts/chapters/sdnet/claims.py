@@ -32,6 +32,8 @@ def claim_tables(
     leak: pd.DataFrame,
     reconstruction: pd.DataFrame,
     factors: pd.DataFrame,
+    painted: pd.DataFrame,
+    held: pd.DataFrame,
 ) -> dict[str, pd.DataFrame]:
     """What `claims/sdnet.yaml` speaks of, each table indexed by (seed, unit): see the comments there.
 
@@ -40,6 +42,9 @@ def claim_tables(
         volume_scores, volumes: as for `lvv`.
         modality, factors: accuracies and variances, as for the functions of these names.
         leak, reconstruction: as for `beyond`.
+        painted: columns seed, fold, subject, correlated (in [0, 1]) and those of
+            `whereabouts.evaluation.latent.repainted`.
+        held: columns seed, fold, discrete and r2, of `whereabouts.evaluation.latent.explained`.
     """
 
     def dice(scores: pd.DataFrame, *columns: str) -> pd.DataFrame:
@@ -74,5 +79,10 @@ def claim_tables(
         "modality": wide(told.assign(training=WHOLE), ["data", "kind"], "value", "training"),
         "factors": wide(spread.assign(training=WHOLE), ["arm", "kind"], "value", "training"),
         "reconstruction": wide(reconstruction, ["arm"], "error"),
+        "painted": in_folds(painted.assign(correlated=100 * painted.correlated))
+        .drop(columns=["scale", "fold"], errors="ignore")
+        .groupby(["seed", "subject"])
+        .mean(),
+        "held": wide(held.assign(training=WHOLE), ["discrete"], "r2", "training"),
         "leak": wide(leak.assign(r2=leak.r2.clip(lower=0), training=WHOLE), ["arm"], "r2", "training"),
     }
