@@ -122,6 +122,14 @@ def test_correlation_images_of_a_decoder(generator):
     assert (rho[rho != 0].abs() > 0.9).all()
 
 
+def test_following_is_the_share_of_pixels_the_mean_over_dimensions():
+    """Of four pixels one goes up and one down with the first dimension, three with the second; others go to and fro."""
+    up, to_and_fro = torch.arange(5.0), torch.tensor([1.0, -1, 0, -1, 1])
+    rows = [[up, -up, to_and_fro, 0 * up], [up, 2 * up, up + 3, to_and_fro]]
+    grid = torch.stack([torch.stack(row, dim=1).reshape(5, 2, 2) for row in rows])
+    assert latent.following(grid) == pytest.approx((2 / 4 + 3 / 4) / 2)
+
+
 def test_difference_image(generator):
     grid = torch.rand(K, 7, 4, 3, generator=generator) * 2 - 1
     rescaled = (grid + 1) / 2
@@ -209,6 +217,42 @@ def test_swap(generator):
     assert torch.equal(latent.swap(swapped, 1, 4), s)
     assert torch.equal(latent.swap(s, 2, 2), s)
     assert torch.equal(s, anatomy(torch.Generator().manual_seed(8), batch=2)[0])  # as it was
+
+
+def test_repainted_looks_at_the_pixels_of_the_two_channels(generator):
+    """A decoder that paints each channel in a colour of its own: .5, -.25 and 0, on what is in none -1."""
+    colours = torch.tensor([0.5, -0.25, 0.0])
+
+    def decode(s, z):
+        return torch.einsum("bchw,c->bhw", s, colours)[:, None] - (1 - s.sum(1, keepdim=True)) + z[:, :1, None, None]
+
+    s, _ = anatomy(generator, batch=2, channels=3)
+    found = latent.repainted(decode, s, torch.zeros(2, 1), 0, 1)
+    assert found == pytest.approx(
+        {
+            "myocardium": 0.5,
+            "ventricle": -0.25,
+            "merged_myocardium": -0.25,
+            "swapped_myocardium": -0.25,
+            "swapped_ventricle": 0.5,
+        }
+    )
+    s[:, 1] = 0
+    found = latent.repainted(decode, s, torch.zeros(2, 1), 0, 1)
+    assert np.isnan(found["ventricle"]) and found["myocardium"] == 0.5
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_explained_is_r2_of_a_linear_regression_over_all_pixels(soft, generator):
+    """Binary channels that fill the image add up to the constant: the least squares have no single answer, R² has."""
+    s = torch.rand(3, C, 6, 9, generator=generator)
+    s = s if soft else torch.nn.functional.one_hot(s.argmax(1), C).permute(0, 3, 1, 2).float()
+    images = torch.einsum("nchw,c->nhw", s, torch.arange(1.0, C + 1))[:, None]
+    images += torch.randn(images.shape, generator=generator)
+    x = np.column_stack([s.numpy().transpose(0, 2, 3, 1).reshape(-1, C), np.ones(3 * 6 * 9)])
+    y = images.numpy().ravel()
+    rest = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    assert latent.explained(images, s) == pytest.approx(1 - rest.var() / y.var(), abs=1e-6)
 
 
 def test_permute_draws_every_derangement_alike(generator):
