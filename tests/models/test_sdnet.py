@@ -211,18 +211,44 @@ def test_slopes_of_leaky_relu(model, slope):
     assert {layer.negative_slope for layer in model().modules() if isinstance(layer, nn.LeakyReLU)} == {slope}
 
 
+def convolutions(model):
+    """The last four, as matrices: W (out, in * 4 * 4)."""
+    return [layer.weight.detach().flatten(1).numpy() for layer in model.features[4::3]]
+
+
 def test_spectral_penalty_is_that_of_the_singular_values(rng):
     model = MaskDiscriminator(classes=2, side=16, filters=2).double()
     total = 0.0
-    for layer in model.features[4::3]:
-        w = layer.weight.detach().flatten(1).numpy()
+    for w in convolutions(model):
         total += np.abs(w / np.linalg.svd(w, compute_uv=False)[0] - w).mean()
-    assert len(model.features[4::3]) == 4
+    assert len(convolutions(model)) == 4
     assert model.spectral_penalty(300).item() == pytest.approx(total, rel=1e-6)
-    assert model.spectral_penalty().item() == pytest.approx(total, rel=0.3)
     model.spectral_penalty().backward()
     touched = [name for name, p in model.named_parameters() if p.grad is not None]
     assert touched == [f"features.{k}.weight" for k in (4, 7, 10, 13)]
+
+
+def test_spectral_penalty_draws_to_a_constant_target(rng):
+    """Of mean |T - W| the gradient is sign(W - T) / n for each of n weights: the target W / sigma has none."""
+    model = MaskDiscriminator(classes=2, side=16, filters=2).double()
+    model.spectral_penalty(300).backward()
+    for layer, w in zip(model.features[4::3], convolutions(model), strict=True):
+        expected = np.sign(w - w / np.linalg.svd(w, compute_uv=False)[0]) / w.size
+        np.testing.assert_allclose(layer.weight.grad.flatten(1), expected, rtol=1e-12)
+
+
+def test_power_iterations_start_among_the_inputs(rng):
+    """Three of W = A diag(2, 1.5) B' from x make v = W (W' W)^2 x, scaled to length 1; sigma is then |W' v|."""
+    model = MaskDiscriminator(classes=2, side=16, filters=2).double()
+    total, start = 0.0, lambda n: torch.rand(n, generator=torch.Generator().manual_seed(0)).double().numpy() * 2 - 1
+    for layer in model.features[4::3]:
+        out, inputs = layer.weight.flatten(1).shape
+        a, b = (np.linalg.qr(torch.randn(n, 2, generator=rng).double())[0] for n in (out, inputs))
+        w = a @ np.diag([2.0, 1.5]) @ b.T
+        layer.weight.data = torch.from_numpy(w).view_as(layer.weight)
+        v = (b.T @ start(inputs)) * np.array([2.0, 1.5]) ** 5  # in the frame of A
+        total += np.abs(w * np.linalg.norm(v) / np.linalg.norm(v * [2.0, 1.5]) - w).mean()
+    assert model.spectral_penalty().item() == pytest.approx(total, rel=1e-6)
 
 
 def film_by_hand(layer, x, z):

@@ -77,6 +77,8 @@ class Learner:
     model: nn.Module
     optimiser: torch.optim.Optimizer
     measure = "dice"  # what `score` returns, as a column is called
+    least = 0.0  # a score is a gain if it is more than this above the last gain
+    restores = True  # whether training ends with the weights of the last gain, or with the last ones
 
     def step(self, number: int) -> Tensor:
         """Training step `number`, from 0: update the weights; returns the loss, detached."""
@@ -85,6 +87,10 @@ class Learner:
     def score(self) -> float:
         """How good the weights are on the validation set, in [0, 1]."""
         raise NotImplementedError
+
+    def counts(self) -> bool:
+        """Whether the weights, as they are, may be those that are kept; before, patience has not begun either."""
+        return True
 
     def weights(self) -> dict:
         """What is kept where the score is best, by reference."""
@@ -111,7 +117,10 @@ def run(
     checkpoint_share: float = 0.03,
     title: str = "",
 ) -> pd.DataFrame:
-    """Train until the schedule ends or patience does, and leave the weights that scored best; see `fit`."""
+    """Train until the schedule ends or patience does, and leave the weights that scored best; see `fit`.
+
+    What a gain is, and whether its weights stay, is the learner's to say: `counts`, `least` and `restores`.
+    """
     rows: list[dict] = []
     best = {"score": -1.0, "age": 0, "weights": None}
     step, losses, saved, cost = 0, [], time.monotonic(), 0.0
@@ -142,7 +151,9 @@ def run(
             score = learner.score()
             rows.append({"step": step, "loss": mean_loss, learner.measure: score})
             losses = []
-            if score > best["score"]:
+            if not learner.counts():
+                pass
+            elif score > best["score"] + learner.least:
                 best = {"score": score, "age": 0, "weights": deepcopy(learner.weights())}
             else:
                 best["age"] += 1
@@ -155,7 +166,8 @@ def run(
                 saved = time.monotonic()
                 cost = saved - start
 
-    learner.keep(best["weights"])
+    if learner.restores and best["weights"] is not None:
+        learner.keep(best["weights"])
     return pd.DataFrame(rows)
 
 
