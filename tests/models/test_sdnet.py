@@ -243,11 +243,11 @@ def test_power_iterations_start_among_the_inputs(rng):
     total, start = 0.0, lambda n: torch.rand(n, generator=torch.Generator().manual_seed(0)).double().numpy() * 2 - 1
     for layer in model.features[4::3]:
         out, inputs = layer.weight.flatten(1).shape
-        a, b = (np.linalg.qr(torch.randn(n, 2, generator=rng).double())[0] for n in (out, inputs))
+        a, b = (np.linalg.qr(torch.randn(n, 2, generator=rng).double().numpy())[0] for n in (out, inputs))
         w = a @ np.diag([2.0, 1.5]) @ b.T
         layer.weight.data = torch.from_numpy(w).view_as(layer.weight)
         v = (b.T @ start(inputs)) * np.array([2.0, 1.5]) ** 5  # in the frame of A
-        total += np.abs(w * np.linalg.norm(v) / np.linalg.norm(v * [2.0, 1.5]) - w).mean()
+        total += np.abs(w * np.linalg.norm(v) / np.linalg.norm(v * [2.0, 1.5]) - w).mean()  # 1 / sigma = |v| / |W' v|
     assert model.spectral_penalty().item() == pytest.approx(total, rel=1e-6)
 
 
