@@ -6,8 +6,8 @@ import numpy as np
 def tint(image: np.ndarray, zooms: tuple[float, ...], variety: float, rng: np.random.Generator) -> np.ndarray:
     r"""`image` as another scanner shows it; what is where stays the same.
 
-    $I' = I_{\max} (I / I_{\max})^{e^u} e^{s\,\mathbf{n} \cdot \mathbf{r}}$ with u even from -variety to variety, s from 0
-    to variety, a random direction n, and r in units of 100 mm from the middle. The rule is ours. Without it a network
+    $I' = I_{\max} (I / I_{\max})^{e^u} e^{s\,\mathbf{n} \cdot \mathbf{r}}$ with u even from -variety to variety, s from
+    0 to variety, a random direction n, and r in units of 100 mm from the middle. The rule is ours. Without it a network
     that has seen one patient knows the others, which on real images it does not.
 
     Args:
