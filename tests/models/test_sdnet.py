@@ -251,6 +251,84 @@ def test_power_iterations_start_among_the_inputs(rng):
     assert model.spectral_penalty().item() == pytest.approx(total, rel=1e-6)
 
 
+# ---------------------------------------------------------------------------------------- whole networks, in NumPy
+
+
+def plainly(layer, x, train):
+    """What Keras' formula of one layer makes of x (B, C, H, W) or (B, C); of several, one after another."""
+    of_maps = (1, -1) + (1,) * (x.ndim - 2)
+    if isinstance(layer, nn.Sequential):
+        for one in layer.children():
+            x = plainly(one, x, train)
+        return x
+    if isinstance(layer, nn.ReLU | nn.LeakyReLU):
+        return np.where(x > 0, x, getattr(layer, "negative_slope", 0.0) * x)
+    if isinstance(layer, nn.ZeroPad2d):
+        left, right, top, bottom = layer.padding
+        return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    if isinstance(layer, nn.Flatten):
+        return x.reshape(len(x), -1)
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    if isinstance(layer, nn.Linear):
+        return x @ weight.T + bias
+    if isinstance(layer, nn.Conv2d):
+        pad, step = layer.padding[0], layer.stride[0]
+        x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+        maps = [[sum(map(lambda a, k: correlate2d(a, k, "valid"), image, w)) for w in weight] for image in x]
+        return np.array(maps)[:, :, ::step, ::step] + bias.reshape(of_maps)
+    axes = (0, *range(2, x.ndim))
+    mean, variance = (x.mean(axes), x.var(axes)) if train else (layer.running_mean.numpy(), layer.running_var.numpy())
+    scale = weight / np.sqrt(variance + 1e-3)
+    return (x - mean.reshape(of_maps)) * scale.reshape(of_maps) + bias.reshape(of_maps)
+
+
+def unet_plainly(model, x, train):
+    """Down by the largest of 2 x 2, up by repeating; what comes from below stands before what comes from the side."""
+    skips = []
+    for stage, block in enumerate(model.down):
+        if stage:
+            x = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3] // 2, 2).max((3, 5))
+        x = plainly(block, x, train)
+        skips.append(x)
+    for block, skip in zip(model.up, skips[3::-1], strict=True):
+        x = plainly(block.up, x.repeat(2, 2).repeat(2, 3), train)
+        x = plainly(block.blocks, np.concatenate([x, skip], 1), train)
+    return plainly(model.head, x, train)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("name", ["anatomy", "modality", "segmentor", "discriminator"])
+def test_a_network_is_its_formulas_one_after_another(name, train, rng):
+    """In double precision; statistics, scales and shifts are drawn at random, statistics the batch's in training."""
+    x = torch.randn(3, 1, 32, 32, generator=rng).double()
+    s, m = (torch.rand(3, c, 32, 32, generator=rng).double() for c in (4, 3))
+    make, inputs, plain = {
+        "anatomy": (lambda: SegmentationUNet(4, filters=2), (x,), unet_plainly),
+        "modality": (
+            lambda: ModalityEncoder(4, 2, side=32, filters=3, hidden=5),
+            (x, s),
+            lambda model, both, train: [
+                plainly(head, plainly(model.features, both, train), train) for head in (model.mean, model.log_var)
+            ],
+        ),
+        "segmentor": (lambda: Segmentor(4, classes=4, filters=3), (s,), plainly),
+        "discriminator": (
+            lambda: MaskDiscriminator(3, side=32, filters=2),
+            (m,),
+            lambda model, mask, train: plainly(model.score, plainly(model.features, mask, train), train),
+        ),
+    }[name]
+    model = keras_defaults(make()).double().train(train)
+    with torch.no_grad():
+        for key, value in model.state_dict().items():
+            if value.ndim == 1:  # biases, scales, shifts, statistics
+                value.copy_(torch.rand(value.shape, generator=rng) + 0.5 * ("bias" not in key))
+        expected = plain(model, torch.cat(inputs[::-1], 1).numpy(), train)
+        found = model(*inputs)
+    for ours, theirs in zip(*((found, expected) if name == "modality" else ([found], [expected])), strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4 if name == "modality" else 1e-8, atol=1e-9)
+
+
 def film_by_hand(layer, x, z):
     """gamma x + beta, with gamma and beta from Dense(2C), leaky ReLU 0.3, Dense(2C), as loops over maps."""
     (w1, b1), (w2, b2) = ([p.detach().numpy() for p in dense.parameters()] for dense in layer.hypernetwork[::2])
