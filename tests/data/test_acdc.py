@@ -482,8 +482,8 @@ def test_unlabelled_frames(excluded, missing, tmp_path):
     assert list(table.columns) == ["patient", "frame", "slice"] and (table.patient == "patient001").all()
     assert table.frame.tolist() == np.repeat(kept, SHAPE[2]).tolist()
     assert table.slice.tolist() == list(range(SHAPE[2])) * len(kept)
-    cycle = beating(FRAMES).astype(np.float32)
-    shape = in_plane.resampled_shape(cycle.shape, SPACING[:2], 1.37)
+    cycle = beating(FRAMES).astype(np.float32).swapaxes(0, 1)  # the file's first axis runs across
+    shape = in_plane.resampled_shape(cycle.shape, SPACING[1::-1], 1.37)
     whole = np.stack([in_plane.resize_in_plane(cycle[..., n], shape, 1) for n in range(FRAMES)])
     low, high = np.percentile(whole, (5, 95))
     scaled = (np.clip(whole, low, high) - low) / (high - low)  # (frames, H, W, D)
