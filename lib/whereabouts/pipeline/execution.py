@@ -91,7 +91,7 @@ def execute(notebook: Path, output: Path, values: dict) -> int:
     with surroundings.folder() as folder:
         kernel, executed = KernelProcess(folder), folder / "executed.ipynb"
         channels = {
-            identity.CHANNEL: identity.of(notebook.read_text(encoding="utf-8-sig"), values),
+            identity.CHANNEL: identity.of(notebooks.code_text(notebook), values),
             interruption.CHANNEL: str(folder / "interrupt"),
             progress.CHANNEL: str(folder / "progress"),
         }
