@@ -14,8 +14,8 @@ from pathlib import Path
 
 for name in ("NBFORMAT_VALIDATOR", "TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR"):  # nobody's settings count
     os.environ.pop(name, None)
-# nbformat's schema checker would build a grammar of internationalised addresses, for a second, and read up on durations;
-# notebooks have none
+# nbformat's schema checker would build a grammar of internationalised addresses, for a second, and load what reads
+# durations; notebooks have neither
 sys.modules |= dict.fromkeys({"rfc3987_syntax", "isoduration"} - sys.modules.keys())
 import nbformat  # noqa: E402
 
