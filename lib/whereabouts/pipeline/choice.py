@@ -137,10 +137,11 @@ def _shorten(lock: Path) -> None:
         return
     with suppress(DvcException), Repo(str(paths.ROOT)) as repo:  # what is wrong with dvc.yaml, DVC says when it runs
         commands = {stage.addressing: stage.cmd for stage in repo.index.stages}
-        with modify_yaml(lock) as content:
-            stages = content.get("stages") or {}
-            for name in [name for name, stage in stages.items() if stage.get("cmd") != commands.get(name)]:
-                del stages[name]
+        stages = YAML(typ="safe").load(lock).get("stages") or {}
+        if others := [name for name, stage in stages.items() if stage.get("cmd") != commands.get(name)]:
+            with modify_yaml(lock) as content:
+                for name in others:
+                    del content["stages"][name]
 
 
 def _is_whole(lock: Path) -> bool:
