@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from whereabouts.data.scan import Scan, axial, coronal, sagittal
+from whereabouts.data.scan import Scan
 from whereabouts.evaluation.gates import gated, inside_and_outside, on_grid, strongest
 from whereabouts.inference.device import device
 from whereabouts.inference.scans import standardised
@@ -78,11 +78,3 @@ def test_the_strongest_feature_is_the_one_that_is_high_inside_the_labels():
     features[0] += 0.3 * (one.labels > 0)  # higher there by more than feature 1 is, but by less of its own sd
     features[1] = 0.01 * (one.labels > 0)
     assert strongest(features, one) == 1
-
-
-def test_slices_are_shown_as_radiologists_see_them():
-    volume = np.zeros((4, 5, 6))
-    volume[3, 4, 5] = 1  # the voxel furthest to the right, front and head
-    assert axial(volume, 5).shape == (5, 4) and axial(volume, 5)[0, 0] == 1
-    assert coronal(volume, 4).shape == (6, 4) and coronal(volume, 4)[0, 0] == 1
-    assert sagittal(volume, 3).shape == (6, 5) and sagittal(volume, 3)[0, 0] == 1
