@@ -65,10 +65,14 @@ def test_table2_uses_the_one_baseline_for_both_columns_and_corrects_for_it():
 def test_verdicts_follow_from_the_scores_and_say_what_was_not_run():
     clevr = clevr_scores({"film": 0.5, "inside": 0.8, "guiding_block": 0.9})
     spread = pd.DataFrame({"factor": ["quadrant", "colour"], "seed": [1, 1], "spread": [0.3, 0.7]})
+    spread["amplitude"] = [0.25, 0.5]
     arms = {("baseline", 100): 0.7, ("inside-position", 100): 0.8}
     channels = pd.DataFrame({"percent": 100, "fold": 0, "seed": 1, "channel": range(8), "apex": 0.2, "base": 0.4})
     channels.base += np.arange(8) / 100
+    channels = channels.assign(amplitude_apex=0.125, amplitude_base=0.5)
     tables = inside.claim_tables(clevr, spread, acdc_scores(arms), channels)
+    assert tables["clevr_attention"].loc[(1, 0), ["amplitude_quadrant", "amplitude_colour"]].tolist() == [25, 50]
+    assert (tables["acdc_attention"][["amplitude_apex", "amplitude_base"]] == [12.5, 50]).all(axis=None)
     labels = {"clevr_seg": "C", "clevr_attention": "C", "acdc": "A", "acdc_attention": "A"}
     table = claims.verdicts(CONTENT, tables, labels)
     verdict = dict(zip([claim["id"] for claim in CONTENT["claims"]], table.Verdict, strict=True))
@@ -78,6 +82,36 @@ def test_verdicts_follow_from_the_scores_and_say_what_was_not_run():
     assert verdict["gain-grows"] == "⟦not testable here⟧ (this run has no baseline_6, inside_position_6)"
     ours = dict(zip([claim["id"] for claim in CONTENT["claims"]], table.Ours, strict=True))
     assert ours["spatial-beats-film"] == "30.0 ± 0.0" and ours["diffuse-without-place"] == "40.0"
+
+
+def test_a_note_says_how_the_layers_were_read():
+    plain, other = {"scale": "1-gamma", "sigma": "wide", "hidden": 0}, {"scale": "gamma", "sigma": "text", "hidden": 64}
+    assert inside.read_as(plain | {"filters": 8}) == "scale 1-gamma, sigma wide"
+    scores = pd.DataFrame({"readings": [inside.read_as(plain)] * 3 + [inside.read_as(other)]})
+    words = "scale 1-gamma, sigma wide and scale gamma, sigma text, hidden 64"
+    assert inside.noted("A note.", scores) == f"A note. FiLM and INSIDE as docs/readings.md has them: {words}."
+
+
+def test_readings_side_by_side():
+    """Each reading over its own seeds, the best of each task marked, and what the paper prints below."""
+    rows = [
+        ("colour", "text", "gamma", 1e-4, 1, 0.5),
+        ("colour", "text", "gamma", 1e-4, 2, 0.7),
+        ("colour", "wide", "gamma", 1e-4, 1, 0.8),
+        ("colour", "wide", "gamma", 0.0, 1, 0.75),
+        ("ACDC 6%", "wide", "gamma", 0.0, 1, 0.25),
+        ("ACDC 6%", "wide", "gamma", 1e-4, 1, 0.125),
+        ("ACDC 6%", "text", "gamma", 1e-4, 1, 0.2),
+    ]
+    scores = pd.DataFrame(rows, columns=["task", "sigma", "scale", "eta", "seed", "dice"])
+    table = inside.readings_table(scores, {"colour": (90.7, 1.9), "ACDC 6%": (62.2, 5.2)})
+    assert table.to_numpy().tolist() == [
+        ["text", "gamma", "0.0001", "60.0 ± 14.1", "20.0"],
+        ["wide", "gamma", "0.0001", "⟦80.0⟧", "12.5"],
+        ["wide", "gamma", "0.0", "75.0", "⟦25.0⟧"],
+        ["the paper, test", "", "", "90.7 ± 1.9", "62.2 ± 5.2"],
+    ]
+    assert table.columns.tolist() == ["Widths", "Scale", "Penalty", "colour", "ACDC 6%"]
 
 
 def test_every_claim_of_the_paper_names_a_known_table():

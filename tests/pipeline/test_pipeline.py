@@ -57,7 +57,8 @@ def test_every_network_that_segments_volumes_can_be_applied_to_others():
             layout_of[name] = re.search(r'"layout": "(\w+)"|$', code_of[made_by[data]])[1]
             assert not layout_of[name] or all(", use" in call for call in calls), f"{name}: {calls}"
             assert all(call.endswith("data)") for call in calls), f"{name}: {calls}"
-    images = {"inside-train-clevr_seg", "inside-own", "position-train-chest", "gates-train-planes"}
+    images = {"inside-train-clevr_seg", "inside-readings-clevr_seg", "inside-own"}
+    images |= {"position-train-chest", "gates-train-planes"}
     assert {name for name, layout in layout_of.items() if not layout} == images
     assert set(layout_of.values()) == {None, *LAYOUTS}
 

@@ -1,7 +1,7 @@
 """Training 3D networks on scans (Schlemper 2019, section 3.2): pad, move, standardise, crop; Dice loss; Adam."""
 
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -88,6 +88,8 @@ class Segmenting(Learner):
             self.optimiser = torch.optim.Adam(self.model.parameters(), **options)
         else:
             self.optimiser = torch.optim.SGD(self.model.parameters(), momentum=0.9, nesterov=True, **options)
+        if self.readings.halve_every:
+            self.schedule = replace(self.schedule, decay="halves", decay_every=self.readings.halve_every)
         self.kept: dict[int, dict] = {}
         self._ready = [self._prepare(scan) for scan in self.training]
 
@@ -98,9 +100,7 @@ class Segmenting(Learner):
 
     def step(self, number: int) -> Tensor:
         self.model.train()
-        if self.readings.halve_every:
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.schedule.learning_rate * 0.5 ** (number // self.readings.halve_every)
+        self.pace(number)
         self.optimiser.zero_grad()
         losses = []
         for part in range(self.readings.accumulate):
