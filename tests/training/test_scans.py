@@ -355,7 +355,9 @@ def test_optimisers_are_the_papers():
     assert type(adam) is torch.optim.Adam and adam.defaults["betas"] == (0.9, 0.999)
     sgd = learner(readings=Readings(optimiser="sgd")).optimiser
     assert type(sgd) is torch.optim.SGD and sgd.defaults["nesterov"] and sgd.defaults["momentum"] == 0.9
-    assert adam.defaults["weight_decay"] == sgd.defaults["weight_decay"] == 1e-6
+    assert [group["weight_decay"] for group in (*adam.param_groups, *sgd.param_groups)] == [1e-6, 1e-6]
+    gated = learner(network=lambda: AttentionUNet3D(3, FILTERS)).optimiser
+    assert [group["weight_decay"] for group in gated.param_groups] == [1e-6, 0]  # open gates do not decay
 
 
 # ------------------------------------------------------------------------------------------------------------ snapshots

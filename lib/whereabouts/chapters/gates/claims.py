@@ -53,7 +53,7 @@ def claim_tables(
     folds = pancreas.arm.str.replace(r"-fold\d+$", "-folds", regex=True)
     classes = class_scores(planes, names).assign(unit=WHOLE)
     classes[list(PLANE_MEASURES)] *= 100
-    frames = sized(planes, planes).assign(correct=100.0 * (planes.plane == planes.found))
+    frames = sized(planes, planes).assign(correct=100.0 * (planes.plane == planes.found), support=100 * planes.support)
     one = {"seed": 0, "unit": WHOLE}
     ways = ["parameters", "forward_ms", "backward_ms"]
     of_networks = wide(networks.assign(**one), "unit", ["arm"], list(COSTS))
@@ -69,7 +69,7 @@ def claim_tables(
         "plane_networks": of_plane_networks,
         "planes": wide(classes, "plane", ["method", "size"], list(PLANE_MEASURES)),
         "classes": wide(classes, "unit", ["method", "size", "plane"], list(PLANE_MEASURES)),
-        "frames": wide(frames, "index", ["method", "size"], ["correct"]),
+        "frames": wide(frames, "index", ["method", "size"], ["correct", "support"]).dropna(axis=1, how="all"),
         "boxes": 100 * boxes[["iou", "correct", "relative"]],
         "attention": 100 * kept,
     }
