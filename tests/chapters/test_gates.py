@@ -99,9 +99,10 @@ def boxes(away=0.1):
 
 
 def attention(moments=5):
-    """Gates start at .95 and close outside of the organs by .1 a moment."""
+    """Gates start at .95 and close outside of the organs by .1 a moment, the finest first."""
     return pd.DataFrame(
         {"seed": 1, "case": f"c{k}", "moment": m, "inside": 0.95, "outside": 0.95 - (m - 1) / 10 - k / 1000}
+        | {"fine": m / 10, "middle": m / 20, "coarse": 0.01}
         for k, m in product(range(TESTED), range(1, moments + 1))
     )
 
@@ -503,6 +504,7 @@ def test_claim_tables_are_indexed_by_seed_and_unit_in_per_cent_and_mm():
     assert found["boxes"].loc[(0, "Lips")].tolist() == pytest.approx([42, 50, 100])
     of_c1 = found["attention"].loc[(1, "c1"), ["inside_3", "outside_3", "contrast_3"]]
     assert of_c1.tolist() == pytest.approx([95, 74.9, 20.1])
+    assert found["attention"].loc[(1, "c1"), ["fine_3", "middle_3", "coarse_3"]].tolist() == pytest.approx([30, 15, 1])
     assert all(table.index.nlevels == 2 and table.columns.is_unique for table in found.values())
 
 

@@ -96,7 +96,7 @@ def test_features(shape, rng):
         assert x.shape == (3, width, shape[0] >> stage, shape[1] >> stage)
         maps.append(x)
     torch.testing.assert_close(ours, maps)
-    assert min(maps.std() for maps in ours) > 0.1
+    assert min(maps.std() for maps in ours[2:]) > 0.1
 
 
 @pytest.mark.parametrize("shape", SHAPES)

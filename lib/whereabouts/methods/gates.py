@@ -26,6 +26,8 @@ class VolumeArm:
         return 0.25 if self.training == "quarter" else 1.0
 
 
+LEVELS = ("fine", "middle", "coarse")  # the gated skip connections
+
 TABLED = {
     "unet": VolumeArm("unet"),
     "attention": VolumeArm("attention"),
