@@ -169,8 +169,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """The parameters of a network for its optimiser; those that make the coefficients of open gates do not decay.
 
     While psi is near 0, data tell W_x and W_g next to nothing. Adam, which scales what little there is to steps of full
-    size, would follow the decay, which always points to 0: within 60 steps at a rate of 3e-3 and a decay of 1e-6, W_x
-    of the coarsest gate fell to .35 to .49 of its start. The text has no decay.
+    size, would follow the decay, which always points to 0: in 200 steps of the demo, at a rate of 3e-3 and with three
+    seeds, W_x of the coarsest gates fell to .12 to .19 of its start; so it stays at 1.02 to 1.05. The text has none.
 
     Args:
         weight_decay: of all others; in the released code 1e-6 of all.
