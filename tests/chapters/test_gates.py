@@ -13,7 +13,7 @@ from verdicts import verdicts
 from whereabouts.chapters.gates import plane_tables, scan_tables
 from whereabouts.chapters.gates.claims import claim_tables, identifier
 from whereabouts.evaluation.boxes import localisation_table
-from whereabouts.methods.gates import GATES_NAMES, PANCREAS_ARMS, VOLUME_ARMS
+from whereabouts.methods.gates import CHOICES, GATES_NAMES, PANCREAS_ARMS, PLANE_CHOICES, TABLED, VOLUME_ARMS
 from whereabouts.paths import ROOT
 from whereabouts.reporting import claims, tables
 
@@ -46,7 +46,7 @@ def rows(arm, structure, means, cases=range(TESTED), seeds=(1, 2)):
     ]
 
 
-def volumes(arms=VOLUME_ARMS, structures=("spleen", "pancreas", "kidneys")):
+def volumes(arms=TABLED, structures=("spleen", "pancreas", "kidneys")):
     """The paper's numbers where it has them, in the order of labels, which is not the paper's."""
     found = []
     for arm, structure in product(arms, structures):
@@ -78,7 +78,7 @@ def predictions(errors=ERRORS, seeds=(1,), planes=range(13)):
     for ((method, width), (alarms, misses)), seed in product(errors.items(), seeds):
         frames = [(plane, background if k < misses else plane) for plane in planes for k in range(40)]
         frames += [(background, p if k < alarms + seed - 1 else background) for p in range(13) for k in range(40)]
-        facts = {"method": method, "width": width, "seed": seed}
+        facts = {"method": method, "width": width, "seed": seed, "support": np.nan if method == "sononet" else 0.25}
         found += [facts | {"index": i, "plane": plane, "found": answer} for i, (plane, answer) in enumerate(frames)]
     return pd.DataFrame(found)
 
@@ -99,9 +99,10 @@ def boxes(away=0.1):
 
 
 def attention(moments=5):
-    """Gates start at .95 and close outside of the organs by .1 a moment."""
+    """Gates start at .95 and close outside of the organs by .1 a moment, the finest first."""
     return pd.DataFrame(
         {"seed": 1, "case": f"c{k}", "moment": m, "inside": 0.95, "outside": 0.95 - (m - 1) / 10 - k / 1000}
+        | {"fine": m / 10, "middle": m / 20, "coarse": 0.01}
         for k, m in product(range(TESTED), range(1, moments + 1))
     )
 
@@ -341,6 +342,14 @@ def test_beyond_compares_what_is_asked_by_structure():
     assert (scan_tables.beyond(volumes(("attention",)), networks()).p == "").all()
 
 
+def test_beyond_has_other_gates_where_they_were_run_against_the_attention_unet():
+    table = scan_tables.beyond(volumes(("attention", "attention-global"), ["pancreas"]), networks())
+    assert table.Method.tolist()[3:] == ["Attention U-Net, gated by one vector"]
+    p = wilcoxon(np.full(TESTED, 0.04), method="asymptotic").pvalue  # .840 of the paper's, .8 of ours
+    assert table.p.tolist() == ["", "", "", f"{p:.2g}"]
+    assert {*CHOICES, *PLANE_CHOICES} <= {*GATES_NAMES} and not {*CHOICES} & {*TABLED}
+
+
 # ------------------------------------------------------------------------------------------------------------- planes
 
 
@@ -489,11 +498,13 @@ def test_claim_tables_are_indexed_by_seed_and_unit_in_per_cent_and_mm():
     assert of_sononet.tolist() == [647914, 3]
     assert found["planes"].loc[(1, "Background"), "sononet_small_recall"] == pytest.approx(85)
     assert found["classes"].loc[(1, "all"), "ag_sononet_small_4ch_precision"] == pytest.approx(3700 / 39)
+    assert set(found["frames"].ag_sononet_small_support) == {25} and "sononet_small_support" not in found["frames"]
     frames = found["frames"].sononet_small_correct
     assert set(frames) == {0, 100} and frames.mean() == pytest.approx(100 * (1 - 130 / 1040))
     assert found["boxes"].loc[(0, "Lips")].tolist() == pytest.approx([42, 50, 100])
     of_c1 = found["attention"].loc[(1, "c1"), ["inside_3", "outside_3", "contrast_3"]]
     assert of_c1.tolist() == pytest.approx([95, 74.9, 20.1])
+    assert found["attention"].loc[(1, "c1"), ["fine_3", "middle_3", "coarse_3"]].tolist() == pytest.approx([30, 15, 1])
     assert all(table.index.nlevels == 2 and table.columns.is_unique for table in found.values())
 
 

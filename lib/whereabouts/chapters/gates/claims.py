@@ -6,6 +6,7 @@ import pandas as pd
 
 from whereabouts.chapters.gates.plane_tables import PLANE_MEASURES, class_scores, sized
 from whereabouts.chapters.gates.scan_tables import COSTS, MEASURES
+from whereabouts.methods.gates import LEVELS
 
 PARTS = ["dice", "precision", "recall"]  # of the scores of scans, in per cent here
 AVERAGE = "average"  # over structures
@@ -48,19 +49,20 @@ def claim_tables(
             become one arm.
         planes, names, plane_networks, localised: as for the tables of planes there.
         attention: columns seed, case, moment (1 to 5, those that are kept), inside and outside: the mean coefficient of
-            the Attention U-Net's gates, in [0, 1], over voxels of the structures and over all others.
+            the Attention U-Net's gates, in [0, 1], over voxels of the structures and over all others; and `LEVELS`, the
+            first without the second of each skip connection.
     """
     folds = pancreas.arm.str.replace(r"-fold\d+$", "-folds", regex=True)
     classes = class_scores(planes, names).assign(unit=WHOLE)
     classes[list(PLANE_MEASURES)] *= 100
-    frames = sized(planes, planes).assign(correct=100.0 * (planes.plane == planes.found))
+    frames = sized(planes, planes).assign(correct=100.0 * (planes.plane == planes.found), support=100 * planes.support)
     one = {"seed": 0, "unit": WHOLE}
     ways = ["parameters", "forward_ms", "backward_ms"]
     of_networks = wide(networks.assign(**one), "unit", ["arm"], list(COSTS))
     of_plane_networks = wide(sized(plane_networks, planes).assign(**one), "unit", ["method", "size"], ways)
     boxes = localised.assign(seed=0).rename(columns={"mean": "iou"}).set_index(["seed", "plane"])
     gates = attention.assign(contrast=attention.inside - attention.outside)
-    kept = gates.pivot(index=["seed", "case"], columns="moment", values=["inside", "outside", "contrast"])
+    kept = gates.pivot(index=["seed", "case"], columns="moment", values=["inside", "outside", "contrast", *LEVELS])
     kept.columns = [identifier(*column) for column in kept.columns]
     return {
         "volumes": of_scans(volumes),
@@ -69,7 +71,7 @@ def claim_tables(
         "plane_networks": of_plane_networks,
         "planes": wide(classes, "plane", ["method", "size"], list(PLANE_MEASURES)),
         "classes": wide(classes, "unit", ["method", "size", "plane"], list(PLANE_MEASURES)),
-        "frames": wide(frames, "index", ["method", "size"], ["correct"]),
+        "frames": wide(frames, "index", ["method", "size"], ["correct", "support"]).dropna(axis=1, how="all"),
         "boxes": 100 * boxes[["iou", "correct", "relative"]],
         "attention": 100 * kept,
     }
