@@ -135,9 +135,10 @@ def test_one_training_is_said(root):
     assert found["reproduced"] == 1 and found["reproduced (one training)"] == 2  # the first is a count
 
 
-def test_a_claim_over_no_table():
-    with pytest.raises(InputError, match=r"claim better: no table 'scores'; choose one of networks"):
-        verdicts.verdicts({"claims": CLAIMS}, {"networks": measured()["networks"]})
+def test_a_claim_over_a_table_that_the_run_does_not_have_was_not_run():
+    (found,) = verdicts.verdicts({"claims": CLAIMS[:1]}, {"networks": measured()["networks"]})
+    assert verdicts.wording(found) == "⟦not run⟧ (this run has no table scores)"
+    assert verdicts.as_table([found], {}, "demo").Data.tolist() == ["–"]
 
 
 def test_every_committed_verdict_is_made_again_byte_by_byte(tmp_path):

@@ -39,15 +39,16 @@ def verdicts(content: dict, found: dict[str, pd.DataFrame]) -> list[Verdict]:
 
     Args:
         content: of the claims file.
-        found: table -> results, each indexed by (seed, unit).
-
-    Raises:
-        InputError: claims over tables that there are not.
+        found: table -> results, each indexed by (seed, unit). Claims over others are not run: they are younger than
+            the results.
     """
-    known = ", ".join(found)
-    unknown = [claim for claim in content["claims"] if claim["table"] not in found]
-    raise_all([f"claim {one['id']}: no table {one['table']!r}; choose one of {known}" for one in unknown])
-    return [judge(claim, found[claim["table"]]) for claim in content["claims"]]
+
+    def one(claim: dict) -> Verdict:
+        if claim["table"] not in found:
+            return Verdict(claim, "not run", f"this run has no table {claim['table']}")
+        return judge(claim, found[claim["table"]])
+
+    return [one(claim) for claim in content["claims"]]
 
 
 def as_table(judged: list[Verdict], labels: dict[str, str], scale: str) -> pd.DataFrame:
@@ -59,7 +60,7 @@ def as_table(judged: list[Verdict], labels: dict[str, str], scale: str) -> pd.Da
     """
     rows = []
     for verdict, q in zip(judged, false_discovery(judged), strict=True):
-        claim, label = verdict.claim, labels[verdict.claim["table"]]
+        claim, label = verdict.claim, labels.get(verdict.claim["table"], NONE)
         sized = scale == SIZED and "(synthetic" not in label
         rows.append(
             {
@@ -74,7 +75,7 @@ def as_table(judged: list[Verdict], labels: dict[str, str], scale: str) -> pd.Da
                 "Size": (sized and verdict.size()) or NONE,
                 "Doubt": _doubt(verdict),
                 "Power": NONE if verdict.power is None else f"{verdict.power:.2f}",
-                "q": NONE if np.isnan(q) else f"{q:.2g}",
+                "q": NONE if np.isnan(q) else _probability(q),
                 "Data": label,
             }
         )
@@ -110,8 +111,12 @@ def _doubt(verdict: Verdict) -> str:
         return NONE
     r = verdict.correlation
     if verdict.claim["effect"]["over"] == "runs" or r is None:
-        return f"{alone:.2g}"
-    return f"{alone:.2g}; {verdict.doubt(r):.2g} (r = {r:.2f})"
+        return _probability(alone)
+    return f"{_probability(alone)}; {_probability(verdict.doubt(r))} (r = {r:.2f})"
+
+
+def _probability(p: float) -> str:
+    return "<= 0.001" if p <= 0.001 else f"{p:.2g}"
 
 
 def false_discovery(judged: list[Verdict]) -> np.ndarray:
