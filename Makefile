@@ -5,6 +5,7 @@
 # make fan-out           the same side by side: these switches, JOBS=N ON=here|slurm|cluster, and THEN='a command' after all
 # make push              `dvc push`, once the licences of real data have been read: LICENCE=read
 # make test              the tests                         make test-slow   the heavier ones
+# make verify            whether what is in paper_figures/ is consistent with what is committed there
 # make bench             the benchmarks                    make lab         JupyterLab, from the root
 # make fits              whether the committed results are those of the committed code: nothing is stale
 # make cluster-demo      the smoke pipeline here and through a real Slurm on this host: the same sha256
@@ -30,7 +31,7 @@ COMMAND = dvc repro
 TRACKED = git rev-parse -q --verify HEAD:./dvc.yaml >/dev/null 2>&1 && ! git check-ignore -q --no-index dvc.yaml
 TESTS = env OMP_NUM_THREADS=1 $(RUN) pytest -n logical --maxprocesses 8 --dist loadfile
 
-.PHONY: repro fan-out push test test-slow bench lab fits cluster-demo ready
+.PHONY: repro fan-out push test test-slow verify bench lab fits cluster-demo ready
 # `exec`, here and below: make, told to end, tells its child, which is then no shell
 repro: export SHELL = /bin/sh
 repro: ready
@@ -49,6 +50,9 @@ test: ready
 
 test-slow: ready
 	@exec $(TESTS) -m slow
+
+verify: ready
+	@exec $(RUN) whereabouts.reporting.verify
 
 bench: ready
 	@exec $(RUN) benchmarks

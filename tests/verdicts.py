@@ -2,17 +2,17 @@
 
 import pandas as pd
 
-from whereabouts.reporting import claims
+from whereabouts.reporting import verdicts as judged
 
 
 def verdicts(content: dict, found: dict[str, pd.DataFrame]) -> dict[str, str]:
-    """id -> verdict, of every claim of a file; no two have the same id.
+    """id -> verdict, such as "reproduced (one training)"; of one that was not run, the reason as well.
 
     Args:
-        content: from `whereabouts.reporting.claims.read`.
+        content: from `whereabouts.reporting.claims.read`; no two claims have the same id.
         found: tables by name.
     """
-    table = claims.verdicts(content, found, dict.fromkeys(found, "made by hand"))
+    all_of_them = judged.verdicts(content, found)
     ids = [claim["id"] for claim in content["claims"]]
     assert len(set(ids)) == len(ids)
-    return dict(zip(ids, table["Verdict"], strict=True))
+    return {one: f"{verdict}: {verdict.why}".rstrip(": ") for one, verdict in zip(ids, all_of_them, strict=True)}

@@ -512,7 +512,11 @@ def test_the_papers_own_numbers_hold_and_every_claim_speaks_of_what_a_full_run_h
     found = of_claims()
     assert len(CONTENT["claims"]) >= 50
     assert {claim["table"] for claim in CONTENT["claims"]} == found.keys()
-    assert {name: verdict for name, verdict in verdicts(CONTENT, found).items() if verdict != "⟦holds⟧"} == {}
+    judged = verdicts(CONTENT, found)
+    single = {claim["id"] for claim in CONTENT["claims"] if claim["table"] == "classes"} | {"little-time"}
+    wide = {"gates-localise", "gates-localise-mostly"}  # thirteen planes, which differ by more than the margin
+    assert {name for name, verdict in judged.items() if verdict == "undecided"} == single | wide
+    assert set(judged.values()) == {"reproduced", "reproduced (one training)", "undecided"}
 
 
 def test_claims_fail_where_gates_change_nothing():
@@ -534,13 +538,13 @@ def test_claims_fail_where_gates_change_nothing():
             attention=attention().assign(inside=0.5, outside=0.3),
         ),
     )
-    holding = {name for name, verdict in found.items() if verdict == "⟦holds⟧"}
+    holding = {name for name, verdict in found.items() if verdict.startswith("reproduced")}
     no_worse = {"precision-unchanged", "kidneys-alike", "kidneys-alike-quarter", "folds-like-split"}
     assert holding == no_worse | {"gates-like-double-capacity", "gates-like-double-capacity-medium"}
 
 
 def test_the_real_hippocampus_has_average_and_asked_only():
-    """No pancreas to tune, no times, one size of classifiers: most is not testable, and says so."""
+    """No pancreas to tune, no times, one size of classifiers: most is not run, and says so."""
     found = verdicts(
         CONTENT,
         of_claims(
@@ -552,8 +556,8 @@ def test_the_real_hippocampus_has_average_and_asked_only():
             attention=attention(3),
         ),
     )
-    testable = {name for name, verdict in found.items() if "not testable" not in verdict}
-    assert testable == {
+    judged = {name for name, verdict in found.items() if "not run" not in verdict}
+    assert judged == {
         "dice-rises-average",
         "dice-rises-average-quarter",
         "gates-beat-equal-capacity-average",
@@ -568,12 +572,12 @@ def test_the_real_hippocampus_has_average_and_asked_only():
         "gates-start-uniform",
         "inside-beats-gates",
     }
-    assert found["little-time"].endswith(
-        "(this run has no unit with a value for 100 * unet_seconds / attention_seconds)"
+    assert (
+        found["little-time"] == "not run: this run has no unit with a value for 100 * unet_seconds / attention_seconds"
     )
-    assert found["recall-rises"].endswith("(this run has no attention_pancreas_recall, unet_pancreas_recall)")
+    assert found["recall-rises"] == "not run: this run has no attention_pancreas_recall, unet_pancreas_recall"
 
 
-def test_nothing_at_all_is_not_testable():
+def test_nothing_at_all_is_not_run():
     found = verdicts(CONTENT, of_claims(**{name: made().iloc[:0] for name, made in MADE.items()}))
-    assert all(verdict.startswith("⟦not testable here⟧") for verdict in found.values())
+    assert all(verdict.startswith("not run: ") for verdict in found.values())

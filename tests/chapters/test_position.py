@@ -116,13 +116,13 @@ def test_verdicts_follow_from_the_scores_and_every_claim_speaks_of_what_a_full_r
     inside.columns = inside.columns.str.replace(r"_[01]_", "_", regex=True)
     tables = {"chest": full, "acdc": full, "inside": inside}
     verdict = verdicts(CONTENT, tables)
-    assert not any("not testable" in text for text in verdict.values())
-    assert verdict["pe-mitigates-noise-chest"] == verdict["worse-under-shift-acdc"] == "⟦holds⟧"
-    assert verdict["small-cnn-needs-pe-chest"] == verdict["steering-survives-degradation"] == "⟦holds⟧"
-    assert verdict["helps-with-10-images"] == "⟦fails⟧"  # each arm is made worse than the one before
+    assert not any("not run" in text for text in verdict.values())
+    assert verdict["pe-mitigates-noise-chest"] == verdict["worse-under-shift-acdc"] == "reproduced"
+    assert verdict["small-cnn-needs-pe-chest"] == verdict["steering-survives-degradation"] == "reproduced"
+    assert verdict["helps-with-10-images"] == "contradicted"  # each arm is made worse than the one before
 
 
-def test_what_a_scale_does_not_run_is_not_testable():
+def test_what_a_scale_does_not_run_is_not_judged():
     table = position.claim_table(scores({"unet-0": 0.9}))
     found = verdicts(CONTENT, dict.fromkeys(("chest", "acdc", "inside"), table))
-    assert sum(text.startswith("⟦not testable here⟧ (this run has no ") for text in found.values()) > 20
+    assert sum(text.startswith("not run: this run has no ") for text in found.values()) > 20

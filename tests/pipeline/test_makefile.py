@@ -109,7 +109,9 @@ def test_what_is_left_in_the_environment_is_no_choice(make):
     assert not lines and done.returncode and "ACDC VOLUMES LICENCE: in the environment, where it would" in done.stderr
 
 
-@pytest.mark.parametrize("goal", ["repro", "fan-out", "push", "test", "test-slow", "bench", "lab", "cluster-demo"])
+@pytest.mark.parametrize(
+    "goal", ["repro", "fan-out", "push", "test", "test-slow", "verify", "bench", "lab", "cluster-demo"]
+)
 def test_what_runs_is_makes_own_child_and_ends_with_it(goal, make):
     _, done = make(goal)
     assert done.stdout.splitlines()[-1].startswith("called by make with ")

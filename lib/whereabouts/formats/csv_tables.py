@@ -9,7 +9,7 @@ from whereabouts.errors import InputError
 
 TEXT = (  # columns of names, which people choose: "001", "NA", "1e5" and "True" are names too
     *("case", "subject", "patient", "volume", "item", "image", "sequence", "group", "part", "licence"),
-    *("modality", "structure", "method", "arm", "mixture", "data", "origin"),
+    *("modality", "structure", "method", "arm", "mixture", "data", "origin", "unit"),
 )
 MISSING = ("", "nan", "NaN")  # in all other columns
 

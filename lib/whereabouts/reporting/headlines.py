@@ -1,37 +1,34 @@
 """The few numbers of a chapter that `dvc metrics` lists and compares."""
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-LEVEL = 0.9  # of the intervals
+from whereabouts.metrics.intervals import interval
+from whereabouts.reporting.judging import Verdict, complete
+from whereabouts.reporting.verdicts import counts
 
 
-def headlines(tables: dict[str, pd.DataFrame], verdicts: pd.Series, chosen: dict[str, list[str]]) -> dict:
+def headlines(tables: dict[str, pd.DataFrame], judged: list[Verdict], chosen: dict[str, list[str]]) -> dict:
     """Means with intervals of a few columns, and how many claims have which verdict.
 
     Args:
-        tables: as for `claims.verdicts`: name -> table indexed by (seed, unit), a column a method and measure.
-        verdicts: the column of `claims.verdicts`.
+        tables: name -> table indexed by (seed, unit), a column a method and measure.
+        judged: the verdicts.
         chosen: table -> the columns meant; one that was not run at this scale is left out.
 
     Returns:
-        {"verdicts": {word: count}, column: {"mean", "low", "high"}}: the mean over units, each averaged over seeds, and
-        its 90 % interval by Student's t over units; no interval of a single unit.
+        {"verdicts": {word: count}, "<table> <column>": {"mean", "low", "high"}}: the mean over seeds and units and its
+        90 % interval; no interval of a single number.
     """
-    words = verdicts.str.extract("⟦(.*?)⟧")[0]
-    found: dict[str, dict] = {"verdicts": words.value_counts().sort_index().to_dict()}
-    for name, columns in chosen.items():
-        units = tables[name].groupby(level=-1).mean()
-        found |= {f"{name} {column}": _mean(units[column].dropna()) for column in columns if column in units}
-    return {name: value for name, value in found.items() if value}
+    there = {f"{n} {c}": tables[n][[c]].dropna() for n, columns in chosen.items() for c in columns if c in tables[n]}
+    found = {name: _mean(column) for name, column in there.items() if len(column)}
+    return {"verdicts": counts(judged)} | {name: value for name, value in found.items() if value}
 
 
-def _mean(values: pd.Series) -> dict[str, float]:
-    if values.empty:
+def _mean(column: pd.DataFrame) -> dict[str, float]:
+    values = complete(column.iloc[:, 0], column)[0].to_numpy().T
+    if not values.size:
         return {}
-    mean, n = float(values.mean()), len(values)
-    if n < 2:
-        return {"mean": round(mean, 4)}
-    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
-    return {"mean": round(mean, 4), "low": round(float(mean - half), 4), "high": round(float(mean + half), 4)}
+    found = interval(values)
+    if found is None:
+        return {"mean": round(float(values.mean()), 4)}
+    return {name: round(getattr(found, name), 4) for name in ("mean", "low", "high")}

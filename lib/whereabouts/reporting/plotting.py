@@ -144,6 +144,13 @@ def png(figure: plt.Figure) -> bytes:
     return buffer.getvalue()
 
 
+def svg(figure: plt.Figure) -> bytes:
+    """`figure` as SVG, the same bytes each time."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
 def save(figure: plt.Figure, folder: Path, name: str, origin: Origin) -> None:
     """Write `figure` as `folder/name.png` with where it came from printed below it."""
     figure.supxlabel(literal(str(origin), 300), fontsize=6, color="0.35")
