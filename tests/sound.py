@@ -92,8 +92,7 @@ def _write_acdc(root: Path) -> None:
 
 def _read_acdc(root: Path) -> list:
     (patient,) = acdc.read(_manifest(root))
-    frames = [(acdc.volume(image), acdc.labels(truth)) for image, truth in patient.frames.values()]
-    return [patient, frames, acdc.volume(patient.four_d)]
+    return [patient, [acdc.frame(patient, phase) for phase in patient.frames], acdc.cycle(patient)]
 
 
 def _read_mmwhs(root: Path) -> list:
@@ -122,7 +121,7 @@ def _reads_layout(layout: str, structures: list[str]) -> Callable[[Path], list]:
     def read(root: Path) -> list:
         loaded = [layouts.load(one, layout, structures) for one in layouts.find(root, layout)]
         pairs = [(one.nifti.array, one.nifti.spacing, one.truth) for one in loaded]
-        turned = [orientation.turn(one.nifti, one.axes) for one in loaded if one.axes is not None]
+        turned = [orientation.turn(one.nifti, one.axes) for one in loaded]
         return [pairs, turned]
 
     return read

@@ -3,6 +3,9 @@
 import errno
 import json
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -93,7 +96,7 @@ def test_a_folder_is_whole_or_absent(there, tmp_path):
         path.mkdir(parents=True)
     with files.new_folder(path) as folder:
         (folder / "a").write_text("a", encoding="utf-8")
-        assert folder.parent == path.parent and folder.name.startswith(".new.")
+        assert folder.parent == path.parent and folder.name.startswith(".new+")
         assert path.exists() == there and not (path / "a").exists()
     assert [p.name for p in path.parent.iterdir()] == ["new"] and (path / "a").read_text(encoding="utf-8") == "a"
 
@@ -118,6 +121,46 @@ def test_a_folder_takes_nobodys_place(tmp_path):
     said = r"below: cannot be written \(File exists\)"
     with pytest.raises(InputError, match=said), files.new_folder(path / "mine" / "below"):
         pass
+
+
+FILL = """
+import sys
+from pathlib import Path
+from whereabouts import files
+
+with files.new_folder(Path(sys.argv[1])) as folder:
+    (folder / "a").touch()
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_was_killed_is_removed_by_the_next_and_what_is_at_work_stays(tmp_path):
+    def start():
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        process = subprocess.Popen([sys.executable, "-c", FILL, str(tmp_path / "new")], **streams)
+        process.stdout.readline()
+        return process
+
+    def hidden():
+        return {path.name for path in tmp_path.iterdir() if path.name.startswith(".")}
+
+    (tmp_path / f".new+{platform.node()}+of nobody").mkdir()
+    (tmp_path / ".new+elsewhere+1+0").mkdir()  # of another host, of whose processes nothing is known here
+    others = hidden()
+    with start() as at_work:
+        one = hidden() - others
+        with start() as killed:
+            assert len(hidden() - others) == 2
+            killed.kill()
+        assert len(hidden() - others) == 2
+        with files.new_folder(tmp_path / "new"):
+            assert one < hidden() - others and len(hidden() - others) == 2
+        assert hidden() == others | one
+        at_work.kill()
+    with files.new_folder(tmp_path / "new"):
+        pass
+    assert hidden() == others
 
 
 def test_text_and_json(tmp_path):

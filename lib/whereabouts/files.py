@@ -7,6 +7,7 @@ folder's own rules (its default ACL, its group), would have it.
 import hashlib
 import json
 import os
+import platform
 import secrets
 import shutil
 import stat
@@ -61,17 +62,48 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
+def unfinished(folder: Path, name: str = "") -> Path:
+    """A new hidden folder in `folder`, in which something called `name` is made; removes what the killed left there.
+
+    That is: what a process of this host made under the same name that is no more; what others are making stays.
+
+    Raises:
+        OSError: whatever the system says.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = f".{name[:20]}+{platform.node()}+"  # a sign that no host has in its name
+    for left in [folder / found for found in os.listdir(folder) if found.startswith(mark)]:
+        if not _at_work(left.name.removeprefix(mark).partition("+")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    hidden = folder / f"{mark}{os.getpid()}+{secrets.token_hex(8)}"
+    hidden.mkdir()
+    return hidden
+
+
+def _at_work(process: str) -> bool:
+    """Whether there is such a process here; of what is no number nothing is known, so it is left alone."""
+    if not (process.isascii() and process.isdigit()):
+        return True
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A hidden folder beside `path` to be filled: it becomes `path` where the block ends well, and is removed if not.
 
+    See `unfinished` for what is left where a process is killed.
+
     Raises:
         InputError: as `write_bytes`, or something is at `path` that is no empty folder; it is left as it was.
     """
-    hidden = _hidden(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        hidden.mkdir()
+        hidden = unfinished(path.parent, path.name)
     except OSError as error:
         raise unwritable(path, error) from None
     try:

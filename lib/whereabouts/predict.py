@@ -25,10 +25,10 @@ import pandas as pd
 from whereabouts import files, paths
 from whereabouts.data import layouts
 from whereabouts.data.layouts import Loaded, Volume
-from whereabouts.data.scan import axial
 from whereabouts.errors import InputError, printable, raise_all
 from whereabouts.evaluation.prediction import Predictor
 from whereabouts.evaluation.scan_scores import agreement
+from whereabouts.formats.orientation import axial
 from whereabouts.pipeline import streams, system
 from whereabouts.pipeline.progress import bar
 from whereabouts.reporting import plotting, tables
@@ -217,11 +217,10 @@ def measures(one: Segmented, structures: list[str]) -> list[dict]:
 def tile(one: Segmented) -> tuple[str, np.ndarray, np.ndarray, np.ndarray | None]:
     """Name, image, found labels and labels of the slice in which most was found, or of the middle one."""
     parts = [one.loaded.nifti.array, one.labels, one.loaded.truth]
-    if one.loaded.axes is not None:
-        parts = [part if part is None else nib.apply_orientation(part, one.loaded.axes) for part in parts]
+    parts = [part if part is None else nib.apply_orientation(part, one.loaded.axes) for part in parts]
     area = (parts[1] > 0).sum((0, 1))
     k = int(area.argmax()) if area.any() else len(area) // 2
-    views = [None if part is None else part[:, :, k].T if one.loaded.axes is None else axial(part, k) for part in parts]
+    views = [None if part is None else axial(part, k) for part in parts]
     low, high = np.percentile(parts[0], (1, 99))
     return printable(one.volume.name), np.clip((views[0] - low) / max(high - low, 1e-6), 0, 1), views[1], views[2]
 

@@ -13,7 +13,7 @@ from verdicts import lacking, verdicts, wrong_effects
 from whereabouts.chapters.gates import plane_tables, scan_tables
 from whereabouts.chapters.gates.claims import claim_tables, identifier
 from whereabouts.evaluation.boxes import localisation_table
-from whereabouts.methods.gates import GATES_NAMES, PANCREAS_ARMS, VOLUME_ARMS
+from whereabouts.methods.gates import CHOICES, GATES_NAMES, PANCREAS_ARMS, PLANE_CHOICES, TABLED, VOLUME_ARMS
 from whereabouts.paths import ROOT
 from whereabouts.reporting import claims, tables
 
@@ -57,7 +57,7 @@ def rows(arm, structure, means, cases=range(TESTED), seeds=(1, 2)):
     ]
 
 
-def volumes(arms=VOLUME_ARMS, structures=("spleen", "pancreas", "kidneys")):
+def volumes(arms=TABLED, structures=("spleen", "pancreas", "kidneys")):
     """The paper's numbers where it has them, in the order of labels, which is not the paper's."""
     found = []
     for arm, structure in product(arms, structures):
@@ -89,7 +89,7 @@ def predictions(errors=ERRORS, seeds=(1,), planes=range(13)):
     for ((method, width), (alarms, misses)), seed in product(errors.items(), seeds):
         frames = [(plane, background if k < misses else plane) for plane in planes for k in range(40)]
         frames += [(background, p if k < alarms + seed - 1 else background) for p in range(13) for k in range(40)]
-        facts = {"method": method, "width": width, "seed": seed}
+        facts = {"method": method, "width": width, "seed": seed, "support": np.nan if method == "sononet" else 0.25}
         found += [facts | {"index": i, "plane": plane, "found": answer} for i, (plane, answer) in enumerate(frames)]
     return pd.DataFrame(found)
 
@@ -114,9 +114,10 @@ def boxes(away=0.1, seeds=(1,)):
 
 
 def attention(moments=5):
-    """Gates start at .95 and close outside of the organs by .1 a moment."""
+    """Gates start at .95 and close outside of the organs by .1 a moment, the finest first."""
     return pd.DataFrame(
         {"seed": 1, "case": f"c{k}", "moment": m, "inside": 0.95, "outside": 0.95 - (m - 1) / 10 - k / 1000}
+        | {"fine": m / 10, "middle": m / 20, "coarse": 0.01}
         for k, m in product(range(TESTED), range(1, moments + 1))
     )
 
@@ -357,6 +358,14 @@ def test_beyond_compares_what_is_asked_by_structure():
     assert (scan_tables.beyond(volumes(("attention",)), networks()).p == "").all()
 
 
+def test_beyond_has_other_gates_where_they_were_run_against_the_attention_unet():
+    table = scan_tables.beyond(volumes(("attention", "attention-global"), ["pancreas"]), networks())
+    assert table.Method.tolist()[3:] == ["Attention U-Net, gated by one vector"]
+    p = wilcoxon(np.full(TESTED, 0.04), method="asymptotic").pvalue  # .840 of the paper's, .8 of ours
+    assert table.p.tolist() == ["", "", "", f"{p:.2g}"]
+    assert {*CHOICES, *PLANE_CHOICES} <= {*GATES_NAMES} and not {*CHOICES} & {*TABLED}
+
+
 # ------------------------------------------------------------------------------------------------------------- planes
 
 
@@ -518,10 +527,12 @@ def test_claim_tables_are_indexed_by_seed_and_unit_in_per_cent_and_mm():
     assert planes.ag_sononet_small_4ch_precision == pytest.approx(3700 / 39)
     assert planes.sononet_small_accuracy == pytest.approx(100 * (1 - 130 / 1040))
     assert planes.sononet_small_recall == pytest.approx((13 * 90 + 85) / 14)
+    assert planes.ag_sononet_small_support == pytest.approx(25) and "sononet_small_support" not in planes
     assert found["boxes"].loc[(1, "all"), ["iou", "constant_iou"]].tolist() == pytest.approx([704 / 13 - 0.1, 30])
     assert [len(found[name]) for name in ("planes", "boxes")] == [2, 2]  # one row a network
     of_c1 = found["attention"].loc[(1, "c1"), ["inside_3", "outside_3", "contrast_3"]]
     assert of_c1.tolist() == pytest.approx([95, 74.9, 20.1])
+    assert found["attention"].loc[(1, "c1"), ["fine_3", "middle_3", "coarse_3"]].tolist() == pytest.approx([30, 15, 1])
     assert all(table.index.nlevels == 2 and table.columns.is_unique for table in found.values())
 
 
@@ -574,7 +585,7 @@ def test_claims_fail_where_gates_change_nothing():
             planes=predictions(dict.fromkeys(ERRORS, (2, 2)), seeds=(1, 2)),
             plane_networks=plane_networks().assign(parameters=1),
             localised=boxes(seeds=(1, 2)).assign(mean=0.3, correct=0.4, relative=0.6),
-            attention=attention().assign(inside=0.5, outside=0.3),
+            attention=attention().assign(inside=0.5, outside=0.3, fine=0.1, coarse=0.1),
         ),
     )
     holding = {name for name, verdict in found.items() if verdict.startswith("reproduced")}

@@ -8,7 +8,7 @@ import pytest
 from whereabouts.chapters.gates import curves, trainings
 from whereabouts.chapters.gates.scan_tables import BEYOND_ARMS, TABLE1_ARMS, TABLE2_ARMS
 from whereabouts.errors import InputError
-from whereabouts.methods.gates import PANCREAS_ARMS, PLANE_METHODS, VOLUME_ARMS, PlanePart, plane_parts
+from whereabouts.methods.gates import PANCREAS_ARMS, PLANE_METHODS, TABLED, VOLUME_ARMS, PlanePart, plane_parts
 from whereabouts.reporting.plotting import METHOD_COLOURS
 
 
@@ -82,7 +82,7 @@ def learnt(folder):
 def test_the_table_for_plots_has_means_over_seeds_in_columns_that_never_change(tmp_path):
     curves.write(tmp_path / "curves.tsv", learnt(tmp_path), "dice", curves.VOLUMES)
     table = pd.read_csv(tmp_path / "curves.tsv", sep="\t")
-    assert list(table) == ["step", *VOLUME_ARMS]
+    assert list(table) == ["step", *TABLED]
     assert table.step.tolist() == [2, 4] and table.unet.tolist() == [0.5, 0.5]
     assert np.isnan(table["attention-quarter"][0]) and table["attention-quarter"][1] == 1
     assert table[["attention", "asked_inside"]].isna().all(axis=None)
@@ -128,6 +128,24 @@ def test_networks_side_by_side_look_different(networks):
 
 
 # -------------------------------------------------------------------------------------------------------------- parts
+
+
+def test_a_quarter_of_the_scans_has_as_many_epochs():
+    """Released: 15,000 steps in place of 60,000, with a rate that is halved every 3,750."""
+    assert [round(VOLUME_ARMS[name].length * 60000) for name in ("attention", "attention-quarter")] == [60000, 15000]
+    assert round(VOLUME_ARMS["unet-quarter"].length * 15000) == 3750
+
+
+def test_classifiers_with_one_choice_changed_are_trained_as_ag_sononet():
+    parts = plane_parts("mean", "fine_tuned", [(10, 0.1), (20, 0.2), (30, 0.3)])
+    one = {"gating": "global"}
+    assert parts["ag_sononet_global"] == [
+        PlanePart("sononet", "", 10, 0.1),
+        PlanePart("ag_sononet", "mean", 20, 0.2, one),
+        PlanePart("ag_sononet", "fine_tuned", 30, 0.3, one),
+    ]
+    joint = PlanePart("ag_sononet", "concatenation", 50, 0.2, {"aggregation": "concatenation"})
+    assert parts["ag_sononet_joint"][1:] == [joint]
 
 
 def test_a_classifier_is_trained_in_three_parts_and_sononet_as_long():

@@ -71,6 +71,9 @@ def test_table2_counts_the_training_images_that_there_are():
     assert list(table.index) == ["45 images (156 in the paper)", "10 images", "5 images"]
     assert table.loc["10 images", "W/ PE, ours"] == "⟦80.0 ± 1.4⟧"
     assert table.loc["5 images", "W/ PE, ours"] == "" and table.loc["5 images", "W/ PE, paper"] == "87.74 ± 0.55"
+    longer = pd.concat([few, scores({"unet-256-10-long": 0.9})])
+    row = position.table2(longer, CONTENT["tables"]["table2"], training_images=45).iloc[2].tolist()
+    assert row[:3] == ["10 images, as many steps as for all", "", "⟦90.0 ± 1.4⟧"] and row[4] == "90.2 ± 0.27"
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -89,6 +92,7 @@ def test_curves_of_shifts_have_the_shift_as_their_step():
 
 
 def test_a_data_set_or_network_that_there_is_not_is_named_with_those_that_there_are():
+    assert not any("long" in name for name in arms_of("chest", ["all"]))
     assert arms_of("acdc", ["all"]) == POSITION_ARMS_ON["acdc"] and arms_of("acdc", ["cnn-0"]) == ["cnn-0"]
     with pytest.raises(InputError, match=r"(?s)arm=cnn: no such network; choose one of all, unet-0.*arm=unet: no"):
         arms_of("chest", ["cnn", "unet-0", "unet"])

@@ -157,15 +157,16 @@ def test_testing_patients_may_lack_labels_and_training_patients_may_not(tmp_path
 
 
 def test_volume_and_labels(tmp_path):
-    folder = write_patient(tmp_path, cycle=True)
-    image, spacing = acdc.volume(folder / "patient001_frame01.nii.gz")
-    assert image.dtype == np.float32 and image.shape == SHAPE
-    np.testing.assert_array_equal(image, frame(heart()))
-    np.testing.assert_array_equal(spacing, SPACING)
-    truth = acdc.labels(folder / "patient001_frame01_gt.nii.gz")
-    assert truth.dtype == np.uint8
-    np.testing.assert_array_equal(truth, heart())
-    assert acdc.volume(folder / "patient001_4d.nii.gz")[0].shape == (*SHAPE, FRAMES)
+    write_patient(tmp_path, cycle=True)
+    (patient,) = read(tmp_path)
+    image, truth, spacing = acdc.frame(patient, "ED")  # slices as they are seen: the file's first axis runs across
+    assert image.dtype == np.float32 and truth.dtype == np.uint8
+    np.testing.assert_array_equal(image, frame(heart()).swapaxes(0, 1))
+    np.testing.assert_array_equal(truth, heart().swapaxes(0, 1))
+    np.testing.assert_array_equal(spacing, [SPACING[1], SPACING[0], SPACING[2]])
+    whole, spacing = acdc.cycle(patient)
+    np.testing.assert_array_equal(whole, beating(FRAMES).swapaxes(0, 1))
+    np.testing.assert_array_equal(spacing, [SPACING[1], SPACING[0], SPACING[2]])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
@@ -173,14 +174,14 @@ def test_whole_numbers_of_any_type_are_labels(dtype, tmp_path):
     folder = write_patient(tmp_path)
     save(folder / "patient001_frame01_gt.nii.gz", heart().astype(dtype))
     (patient,) = read(tmp_path)
-    np.testing.assert_array_equal(acdc.labels(patient.frames["ED"][1]), heart())
+    np.testing.assert_array_equal(acdc.frame(patient, "ED")[1], heart().swapaxes(0, 1))
 
 
 def test_single_fourth_axis_is_fine(tmp_path):
     folder = write_patient(tmp_path)
     save(folder / "patient001_frame01.nii.gz", frame(heart())[..., None])
     (patient,) = read(tmp_path)
-    assert acdc.volume(patient.frames["ED"][0])[0].shape == SHAPE
+    assert acdc.frame(patient, "ED")[0].shape == (SHAPE[1], SHAPE[0], SHAPE[2])
 
 
 # Complaints: what is done to patient001, the file that the line must begin with, and what the line must say
@@ -421,7 +422,7 @@ def test_prepare_as_murase_stretches_the_slice_and_clips_nothing(tmp_path):
     (patient,) = read(tmp_path)
     prepared = acdc.prepare(patient, None, 2 * SHAPE[0], resize=True, percentiles=(0, 100))
     for phase, images in zip(("ED", "ES"), np.split(prepared.images, 2), strict=True):
-        volume, _ = acdc.volume(patient.frames[phase][0])
+        volume = acdc.frame(patient, phase)[0]
         zoomed = in_plane.resize_in_plane(volume, (2 * SHAPE[0], 2 * SHAPE[0]), order=1).transpose(2, 0, 1)
         expected = (zoomed - zoomed.min()) / (zoomed.max() - zoomed.min())
         np.testing.assert_allclose(images, expected, atol=1e-6)
@@ -436,16 +437,16 @@ def test_prepare_keeps_sizes_in_mm(tmp_path):
     (patient,) = read(tmp_path)
     prepared = acdc.prepare(patient, 0.5, 100)
     box = prepared.labels[1] == 3
-    assert (box.any(1).sum(), box.any(0).sum()) == (24, 18)
+    assert (box.any(0).sum(), box.any(1).sum()) == (24, 18)  # across, down
     assert prepared.images[1][box].min() > 0.6 and np.median(prepared.images[1][~box]) < 0.1
 
 
 def test_prepare_pads_with_background(tmp_path):
     write_patient(tmp_path)
     (patient,) = read(tmp_path)
-    prepared = acdc.prepare(patient, 1.5, 64)  # 20 rows, 14 columns
+    prepared = acdc.prepare(patient, 1.5, 64)  # 14 rows, 20 columns
     inside = np.zeros((64, 64), bool)
-    inside[22:42, 25:39] = True
+    inside[25:39, 22:42] = True
     assert (prepared.images[:, ~inside] == 0).all() and (prepared.labels[:, ~inside] == 0).all()
     assert (prepared.images[:, inside] > 0).mean() > 0.8
 
@@ -481,8 +482,8 @@ def test_unlabelled_frames(excluded, missing, tmp_path):
     assert list(table.columns) == ["patient", "frame", "slice"] and (table.patient == "patient001").all()
     assert table.frame.tolist() == np.repeat(kept, SHAPE[2]).tolist()
     assert table.slice.tolist() == list(range(SHAPE[2])) * len(kept)
-    cycle = beating(FRAMES).astype(np.float32)
-    shape = in_plane.resampled_shape(cycle.shape, SPACING[:2], 1.37)
+    cycle = beating(FRAMES).astype(np.float32).swapaxes(0, 1)  # the file's first axis runs across
+    shape = in_plane.resampled_shape(cycle.shape, SPACING[1::-1], 1.37)
     whole = np.stack([in_plane.resize_in_plane(cycle[..., n], shape, 1) for n in range(FRAMES)])
     low, high = np.percentile(whole, (5, 95))
     scaled = (np.clip(whole, low, high) - low) / (high - low)  # (frames, H, W, D)

@@ -204,8 +204,9 @@ def test_prepare(tmp_path):
     prepared = studies.prepare(study, 1.37, 24, (2, 3))
     assert prepared.images.dtype == np.float32 and prepared.labels.dtype == np.uint8
     assert prepared.images.shape == prepared.labels.shape == (9, 24, 24)
-    shape = in_plane.resampled_shape(heart().shape, SPACING[:2], 1.37)
-    frames = [in_plane.resize_in_plane(image(100 * n).astype(float), shape, 1) for n in (1, 2, 3)]
+    seen, pixel = heart().swapaxes(0, 1), SPACING[1::-1]  # the file's first axis runs across
+    shape = in_plane.resampled_shape(seen.shape, pixel, 1.37)
+    frames = [in_plane.resize_in_plane(image(100 * n).swapaxes(0, 1).astype(float), shape, 1) for n in (1, 2, 3)]
     low, high = np.percentile(frames, (5, 95))
     expected = [np.clip((frame - low) / (high - low), 0, 1) for frame in frames]
     for n, frame in enumerate(expected):
@@ -215,7 +216,7 @@ def test_prepare(tmp_path):
             )
     middle = prepared.images.reshape(3, 3, 24, 24)[:, :, 12, 12]
     assert (middle[0] < middle[1]).all()
-    truth = in_plane.centre_crop_or_pad(in_plane.resize_in_plane(heart(), shape, 0), 24, 0)
+    truth = in_plane.centre_crop_or_pad(in_plane.resize_in_plane(seen, shape, 0), 24, 0)
     np.testing.assert_array_equal(prepared.labels[3:6], np.array([0, 0, 1, 2])[truth].transpose(2, 0, 1))
     assert not prepared.labels[:3].any() and not prepared.labels[6:].any()
 

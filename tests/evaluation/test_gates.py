@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
-from whereabouts.data.scan import Scan, axial, coronal, sagittal
-from whereabouts.evaluation.gates import gated, inside_and_outside, on_grid, strongest
+from whereabouts.data.scan import Scan
+from whereabouts.evaluation.gates import gated, inside_and_outside, on_grid, strongest, support
 from whereabouts.inference.device import device
 from whereabouts.inference.scans import standardised
+from whereabouts.models.sononet import AGSononet
 from whereabouts.models.unet3d import AttentionUNet3D
 from whereabouts.training.loop import build
 
@@ -80,9 +81,12 @@ def test_the_strongest_feature_is_the_one_that_is_high_inside_the_labels():
     assert strongest(features, one) == 1
 
 
-def test_slices_are_shown_as_radiologists_see_them():
-    volume = np.zeros((4, 5, 6))
-    volume[3, 4, 5] = 1  # the voxel furthest to the right, front and head
-    assert axial(volume, 5).shape == (5, 4) and axial(volume, 5)[0, 0] == 1
-    assert coronal(volume, 4).shape == (6, 4) and coronal(volume, 4)[0, 0] == 1
-    assert sagittal(volume, 3).shape == (6, 5) and sagittal(volume, 3)[0, 0] == 1
+def test_support_is_the_part_of_the_frame_that_attention_covers(monkeypatch):
+    """All of it, a quarter, and one position of 64; of frames one by one, whatever the maps sum to."""
+    model = AGSononet(3, 32)
+    maps = torch.zeros(3, 1, 8, 8)
+    maps[0], maps[1, :, :4, :4], maps[2, :, 5, 5] = 0.5, 1 / 16, 1
+    rows = iter(maps.split(2))
+    monkeypatch.setattr(model, "coefficients", lambda x: [next(rows)] * 2)
+    found = support(model, torch.zeros(3, 1, 32, 32, dtype=torch.uint8), batch=2)
+    np.testing.assert_allclose(found, [1, 1 / 4, 1 / 64], rtol=1e-6)

@@ -29,6 +29,13 @@ def test_spread_does_not_depend_on_place_or_amplitude():
     assert gaussians.spread(np.outer(a, b)) == pytest.approx(gaussians.spread(0.1 * np.outer(b, a)), rel=1e-6)
 
 
+def test_a_map_that_is_nearly_shut_spreads_as_far_but_lets_little_pass():
+    a = np.exp(-0.5 * ((np.arange(64) - 20) / 9) ** 2)
+    maps = np.stack([np.outer(a, a), 1e-3 * np.outer(a, a), np.ones((64, 64))])
+    assert gaussians.spread(maps[:2]) == pytest.approx([gaussians.spread(maps[0])] * 2)
+    assert gaussians.amplitude(maps) == pytest.approx([a.mean() ** 2, 1e-3 * a.mean() ** 2, 1])
+
+
 def test_looking_around_a_layer_sees_what_it_does_and_leaves_no_hook():
     torch.manual_seed(0)
     model = acdc_network("inside-position", 1, 32, filters=2).eval()

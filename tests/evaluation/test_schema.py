@@ -15,12 +15,15 @@ SDNET = {"method": "sdnet", "filters": 64, "momentum": 0.1, "side": 224, "channe
 SDNET |= {"segmentor_filters": 64, "discrete": "round", "modulation": "film"}
 
 
+READ = {"scale": "1-gamma", "sigma": "wide", "hidden": 0}
+
+
 def of(network, facts, structures, given, **how):
     return facts, {"network": network, "label": "X (real, 1)", "structures": structures, "input": given, **how}
 
 
 SOUND = {
-    "acdc": of("acdc_network", {"arm": "inside-phase", "condition": 2, "size": 224, "filters": 64}, HEART, ACDC),
+    "acdc": of("acdc_network", {"arm": "inside-phase", "condition": 2, "size": 224, "filters": 64} | READ, HEART, ACDC),
     "position": of(
         "position_network",
         {"network": "unet", "scale": 256, "padding": "reflect", "filters": 64},
@@ -78,6 +81,8 @@ def changed(part, key, value):
 
 WRONG = [
     ("acdc", "use", "network", ["acdc_network"]),
+    ("acdc", "facts", "sigma", "narrow"),
+    ("acdc", "facts", "hidden", -1),
     ("acdc", "use", "network", "later_network"),
     ("acdc", "use", "input", 3),
     ("acdc", "use", "label", ["a"]),

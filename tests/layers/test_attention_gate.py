@@ -7,7 +7,13 @@ import pytest
 import torch
 from scipy.special import expit, softmax
 
-from whereabouts.layers.attention_gate import NORMALISATIONS, AttentionGate, MultiAttentionGate, shifted
+from whereabouts.layers.attention_gate import (
+    NORMALISATIONS,
+    AttentionGate,
+    MultiAttentionGate,
+    parameter_groups,
+    shifted,
+)
 
 pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
@@ -194,6 +200,48 @@ def test_gate_leaves_its_start(normalisation, rng):
         optimiser.step()
 
 
+def test_released_start_selects_at_once(rng):
+    """As all convolutions: psi has PyTorch's own random weights, and its bias is small."""
+    gate = AttentionGate(3, 4, start="released")
+    gate.let_pass()
+    assert gate.psi.weight.all() and gate.psi.bias.abs() <= 3**-0.5
+    assert gate.coefficients(*inputs((6, 4, 4), (3, 2, 2), rng, torch.float32)).std() > 1e-3
+
+
+def test_what_makes_the_coefficients_of_open_gates_does_not_decay():
+    """Of a gate that starts at random, and of "shifted" ones, everything decays, as released."""
+    gates = AttentionGate(3, 4), AttentionGate(3, 4, start="released"), AttentionGate(3, 4, normalisation="shifted")
+    decaying, kept = parameter_groups(torch.nn.ModuleList(gates), 0.25)
+    assert (decaying["weight_decay"], kept["weight_decay"]) == (0.25, 0)
+    names = {id(weight): name for name, weight in torch.nn.ModuleList(gates).named_parameters()}
+    found = {names.pop(id(weight)) for weight in kept["params"]}
+    assert found == {"0.w_x.weight", "0.w_g.weight", "0.w_g.bias", "0.psi.weight", "0.psi.bias"}
+    assert names == {id(weight): names[id(weight)] for weight in decaying["params"]}
+    [group] = parameter_groups(torch.nn.Conv2d(1, 1, 1), 0.5)  # no gate: one group
+    assert group["weight_decay"] == 0.5 and len(group["params"]) == 2
+
+
+def size_of_weights(groups, steps=100, seed=0):
+    """Of W_x and W_g of two open gates after steps of Adam, in parts of their start; data tell them next to nothing."""
+    torch.manual_seed(seed)
+    gate, rng = MultiAttentionGate(2, 3, spatial_dims=2), torch.Generator().manual_seed(seed)
+    parts = [part for one in gate.gates for part in (one.w_x.weight, one.w_g.weight)]
+    before = [part.detach().norm().item() for part in parts]
+    optimiser = torch.optim.Adam(groups(gate), 3e-3)
+    for _ in range(steps):
+        x, g = torch.randn(2, 2, 4, 4, generator=rng), torch.randn(2, 3, 2, 2, generator=rng)
+        optimiser.zero_grad()
+        (1e-4 * (gate(x, g) - x.relu()) ** 2).mean().backward()
+        optimiser.step()
+    return [part.detach().norm().item() / old for part, old in zip(parts, before, strict=True)]
+
+
+def test_gates_do_not_shrink_to_nothing_while_data_tell_them_little():
+    """With the released decay of all parameters they do."""
+    assert min(size_of_weights(lambda gate: parameter_groups(gate, 1e-6))) > 0.8
+    assert max(size_of_weights(lambda gate: [{"params": gate.parameters(), "weight_decay": 1e-6}])) < 0.7
+
+
 @pytest.mark.parametrize("gates", [1, 2, 3])
 @pytest.mark.parametrize("spatial_dims", [2, 3])
 def test_several_gates_are_joined_and_combined(spatial_dims, gates, rng):
@@ -248,3 +296,5 @@ def test_unknown_options(layer):
         layer(3, 4, normalisation="max")
     with pytest.raises(ValueError, match=r"^spatial_dims=1: unknown; choose one of 2, 3$"):
         layer(3, 4, spatial_dims=1)
+    with pytest.raises(ValueError, match=r"^start='shut': unknown; choose one of open, released$"):
+        layer(3, 4, start="shut")

@@ -19,7 +19,7 @@ INSIDES = [
     {"attention": attention, "film": film, "scale": scale, "sigma": sigma}
     for attention in ("multiple", "single")
     for film, scale in ((True, "gamma"), (True, "1-gamma"), (False, "gamma"))
-    for sigma in ("text", "code", "wide")
+    for sigma in ("text", "open", "wide", "code")
 ]
 
 
@@ -126,7 +126,12 @@ def profile(mu, s, n, sigma):
     """One axis of the attention in pixels, as the released code writes it, from two outputs of the hypernetwork."""
     sigmoid = 1 / (1 + math.exp(-s))
     centre = math.tanh(mu) * n / 2 + n / 2 - 0.5
-    width = {"text": sigmoid * n / 7, "code": 3.5 * math.tanh(s), "wide": 3.5 * sigmoid * n / 2}[sigma]
+    width = {
+        "text": sigmoid * n / 7,
+        "open": sigmoid * n / 7,
+        "code": 3.5 * math.tanh(s),
+        "wide": 3.5 * sigmoid * n / 2,
+    }[sigma]
     return [math.exp(-0.5 * ((k - centre) / (abs(width) + 1e-7)) ** 2) for k in range(n)]
 
 
@@ -233,7 +238,7 @@ def widest(sigma, n):
 
 @pytest.mark.parametrize("n", [7, 50, 224])
 def test_readings_of_the_width(n):
-    assert widest("text", n) == pytest.approx(n / 7, rel=1e-5)
+    assert widest("text", n) == widest("open", n) == pytest.approx(n / 7, rel=1e-5)
     assert widest("code", n) == pytest.approx(3.5, rel=1e-5)
     assert widest("wide", n) == pytest.approx(3.5 * n / 2, rel=1e-5)
 
@@ -244,7 +249,9 @@ def test_widest_gaussian_of_the_text_covers_what_the_paper_says():
     assert inside == pytest.approx(0.99953, abs=5e-6)
 
 
-@pytest.mark.parametrize(("sigma", "activation"), [("text", expit), ("code", np.tanh), ("wide", expit)])
+@pytest.mark.parametrize(
+    ("sigma", "activation"), [("text", expit), ("open", expit), ("code", np.tanh), ("wide", expit)]
+)
 def test_penalised_widths_are_those_after_the_activation(sigma, activation):
     layer = with_outputs(INSIDE(2, 3, film=False, sigma=sigma).double(), [9.0] * 4 + [-80.0, -1.0, 0.5, 80.0])
     widths = layer.sigma(torch.zeros(5, 3).double())
@@ -264,6 +271,18 @@ def test_attention_is_what_forward_applies(attention, rng):
     torch.testing.assert_close(layer(torch.ones(2, 5, 6, 9).double(), z), drawn, rtol=0, atol=0)
     identical = all(torch.equal(drawn[:, 0], drawn[:, c]) for c in range(1, 5))
     assert identical == (attention == "single")
+
+
+@pytest.mark.parametrize(
+    ("sigma", "sd"), [("text", 0.5 / 3.5), ("open", expit(3) / 3.5), ("wide", 0.5 * 3.5), ("code", 0)]
+)
+@pytest.mark.parametrize("attention", ["multiple", "single"])
+def test_what_passes_at_the_start(attention, sigma, sd, rng):
+    """Told nothing, when only biases speak: the product of two centred normal densities, integrated by SciPy."""
+    layer = INSIDE(6, 2, attention=attention, sigma=sigma).double()
+    maps = layer.attention(torch.zeros(1, 2).double(), (200, 200)).detach()
+    along = sd * math.sqrt(2 * math.pi) * (norm.cdf(1 / sd) - 0.5) if sd else 0
+    np.testing.assert_allclose(maps.mean((2, 3)), along**2, rtol=1e-3)
 
 
 def test_scale_at_the_start(rng):
@@ -349,7 +368,7 @@ def test_mixed_precision_leaves_the_gaussian_where_it_is(rng):
         (lambda: FiLM(4, 2, scale="1+gamma"), "scale='1+gamma': unknown; choose one of gamma, 1-gamma"),
         (lambda: INSIDE(4, 2, scale="beta"), "scale='beta': unknown; choose one of gamma, 1-gamma"),
         (lambda: INSIDE(4, 2, attention="many"), "attention='many': unknown; choose one of multiple, single"),
-        (lambda: INSIDE(4, 2, sigma="paper"), "sigma='paper': unknown; choose one of text, code, wide"),
+        (lambda: INSIDE(4, 2, sigma="paper"), "sigma='paper': unknown; choose one of text, open, wide, code"),
         (lambda: INSIDE(4, 2, spatial_dims=1), "spatial_dims=1: unknown; choose one of 2, 3"),
     ],
 )

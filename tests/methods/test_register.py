@@ -9,7 +9,7 @@ from whereabouts import methods
 from whereabouts.chapters.inside import table1
 from whereabouts.errors import InputError
 from whereabouts.methods import inside
-from whereabouts.methods.networks.inside import METHODS, acdc_network, clevr_network
+from whereabouts.methods.networks.inside import METHODS, Readings, acdc_network, clevr_network
 from whereabouts.reporting import plotting
 
 
@@ -59,7 +59,7 @@ def test_it_has_a_row_and_a_colour(registered):
 def test_registered_again_it_is_replaced(registered):
     methods.register("shift", lambda c, k, size: nn.Identity(), "Nothing")
     assert inside.METHOD_NAMES["shift"] == "Nothing" and inside.ARMS.count("shift-phase") == 1
-    assert isinstance(METHODS["shift"](1, 1, (1, 1)), nn.Identity)
+    assert isinstance(METHODS["shift"](1, 1, (1, 1), Readings()), nn.Identity)
 
 
 @pytest.mark.parametrize(

@@ -211,18 +211,122 @@ def test_slopes_of_leaky_relu(model, slope):
     assert {layer.negative_slope for layer in model().modules() if isinstance(layer, nn.LeakyReLU)} == {slope}
 
 
+def convolutions(model):
+    """The last four, as matrices: W (out, in * 4 * 4)."""
+    return [layer.weight.detach().flatten(1).numpy() for layer in model.features[4::3]]
+
+
 def test_spectral_penalty_is_that_of_the_singular_values(rng):
     model = MaskDiscriminator(classes=2, side=16, filters=2).double()
     total = 0.0
-    for layer in model.features[4::3]:
-        w = layer.weight.detach().flatten(1).numpy()
+    for w in convolutions(model):
         total += np.abs(w / np.linalg.svd(w, compute_uv=False)[0] - w).mean()
-    assert len(model.features[4::3]) == 4
+    assert len(convolutions(model)) == 4
     assert model.spectral_penalty(300).item() == pytest.approx(total, rel=1e-6)
-    assert model.spectral_penalty().item() == pytest.approx(total, rel=0.3)
     model.spectral_penalty().backward()
     touched = [name for name, p in model.named_parameters() if p.grad is not None]
     assert touched == [f"features.{k}.weight" for k in (4, 7, 10, 13)]
+
+
+def test_spectral_penalty_draws_to_a_constant_target(rng):
+    """Of mean |T - W| the gradient is sign(W - T) / n for each of n weights: the target W / sigma has none."""
+    model = MaskDiscriminator(classes=2, side=16, filters=2).double()
+    model.spectral_penalty(300).backward()
+    for layer, w in zip(model.features[4::3], convolutions(model), strict=True):
+        expected = np.sign(w - w / np.linalg.svd(w, compute_uv=False)[0]) / w.size
+        np.testing.assert_allclose(layer.weight.grad.flatten(1), expected, rtol=1e-12)
+
+
+def test_power_iterations_start_among_the_inputs(rng):
+    """Three of W = A diag(2, 1.5) B' from x make v = W (W' W)^2 x, scaled to length 1; sigma is then |W' v|."""
+    model = MaskDiscriminator(classes=2, side=16, filters=2).double()
+    total, start = 0.0, lambda n: torch.rand(n, generator=torch.Generator().manual_seed(0)).double().numpy() * 2 - 1
+    for layer in model.features[4::3]:
+        out, inputs = layer.weight.flatten(1).shape
+        a, b = (np.linalg.qr(torch.randn(n, 2, generator=rng).double().numpy())[0] for n in (out, inputs))
+        w = a @ np.diag([2.0, 1.5]) @ b.T
+        layer.weight.data = torch.from_numpy(w).view_as(layer.weight)
+        v = (b.T @ start(inputs)) * np.array([2.0, 1.5]) ** 5  # in the frame of A
+        total += np.abs(w * np.linalg.norm(v) / np.linalg.norm(v * [2.0, 1.5]) - w).mean()  # 1 / sigma = |v| / |W' v|
+    assert model.spectral_penalty().item() == pytest.approx(total, rel=1e-6)
+
+
+# ---------------------------------------------------------------------------------------- whole networks, in NumPy
+
+
+def plainly(layer, x, train):
+    """What Keras' formula of one layer makes of x (B, C, H, W) or (B, C); of several, one after another."""
+    of_maps = (1, -1) + (1,) * (x.ndim - 2)
+    if isinstance(layer, nn.Sequential):
+        for one in layer.children():
+            x = plainly(one, x, train)
+        return x
+    if isinstance(layer, nn.ReLU | nn.LeakyReLU):
+        return np.where(x > 0, x, getattr(layer, "negative_slope", 0.0) * x)
+    if isinstance(layer, nn.ZeroPad2d):
+        left, right, top, bottom = layer.padding
+        return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    if isinstance(layer, nn.Flatten):
+        return x.reshape(len(x), -1)
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    if isinstance(layer, nn.Linear):
+        return x @ weight.T + bias
+    if isinstance(layer, nn.Conv2d):
+        pad, step = layer.padding[0], layer.stride[0]
+        x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+        maps = [[sum(map(lambda a, k: correlate2d(a, k, "valid"), image, w)) for w in weight] for image in x]
+        return np.array(maps)[:, :, ::step, ::step] + bias.reshape(of_maps)
+    axes = (0, *range(2, x.ndim))
+    mean, variance = (x.mean(axes), x.var(axes)) if train else (layer.running_mean.numpy(), layer.running_var.numpy())
+    scale = weight / np.sqrt(variance + 1e-3)
+    return (x - mean.reshape(of_maps)) * scale.reshape(of_maps) + bias.reshape(of_maps)
+
+
+def unet_plainly(model, x, train):
+    """Down by the largest of 2 x 2, up by repeating; what comes from below stands before what comes from the side."""
+    skips = []
+    for stage, block in enumerate(model.down):
+        if stage:
+            x = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3] // 2, 2).max((3, 5))
+        x = plainly(block, x, train)
+        skips.append(x)
+    for block, skip in zip(model.up, skips[3::-1], strict=True):
+        x = plainly(block.up, x.repeat(2, 2).repeat(2, 3), train)
+        x = plainly(block.blocks, np.concatenate([x, skip], 1), train)
+    return plainly(model.head, x, train)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("name", ["anatomy", "modality", "segmentor", "discriminator"])
+def test_a_network_is_its_formulas_one_after_another(name, train, rng):
+    """In double precision; statistics, scales and shifts are drawn at random, statistics the batch's in training."""
+    x = torch.randn(3, 1, 32, 32, generator=rng).double()
+    s, m = (torch.rand(3, c, 32, 32, generator=rng).double() for c in (4, 3))
+    make, inputs, plain = {
+        "anatomy": (lambda: SegmentationUNet(4, filters=2), (x,), unet_plainly),
+        "modality": (
+            lambda: ModalityEncoder(4, 2, side=32, filters=3, hidden=5),
+            (x, s),
+            lambda model, both, train: [
+                plainly(head, plainly(model.features, both, train), train) for head in (model.mean, model.log_var)
+            ],
+        ),
+        "segmentor": (lambda: Segmentor(4, classes=4, filters=3), (s,), plainly),
+        "discriminator": (
+            lambda: MaskDiscriminator(3, side=32, filters=2),
+            (m,),
+            lambda model, mask, train: plainly(model.score, plainly(model.features, mask, train), train),
+        ),
+    }[name]
+    model = keras_defaults(make()).double().train(train)
+    with torch.no_grad():
+        for key, value in model.state_dict().items():
+            if value.ndim == 1:  # biases, scales, shifts, statistics
+                value.copy_(torch.rand(value.shape, generator=rng) + 0.5 * ("bias" not in key))
+        expected = plain(model, torch.cat(inputs[::-1], 1).numpy(), train)
+        found = model(*inputs)
+    for ours, theirs in zip(*((found, expected) if name == "modality" else ([found], [expected])), strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4 if name == "modality" else 1e-8, atol=1e-9)
 
 
 def film_by_hand(layer, x, z):

@@ -95,8 +95,8 @@ def test_features(shape, rng):
             x = batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias).relu()
         assert x.shape == (3, width, shape[0] >> stage, shape[1] >> stage)
         maps.append(x)
-    torch.testing.assert_close(ours, maps[2:])
-    assert min(maps.std() for maps in ours) > 0.1
+    torch.testing.assert_close(ours, maps)
+    assert min(maps.std() for maps in ours[2:]) > 0.1
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -104,7 +104,7 @@ def test_head_of_sononet(shape, rng):
     """Convolutions of size 1 to F3 and to C maps, both normalised, the last not rectified; each map's average."""
     model, x = shaken(Sononet(5, 32), rng), images(shape, rng)
     (first, norm, _), last, last_norm = model.head
-    hidden = np.maximum(normalised(norm, dense(first, model.backbone(x)[2].detach().numpy())), 0)
+    hidden = np.maximum(normalised(norm, dense(first, model.backbone(x)[-1].detach().numpy())), 0)
     assert hidden.shape[1] == 8
     expected = normalised(last_norm, dense(last, hidden)).mean((2, 3))
     assert model(x).shape == (3, 1, 5)
@@ -116,7 +116,7 @@ def test_head_of_sononet(shape, rng):
 def test_coefficients(shape, normalisation, rng):
     """Of stages 3 and 4 on their own grids, each told of stage 5."""
     model, x = shaken(AGSononet(5, 32, normalisation=normalisation), rng), images(shape, rng)
-    fine, coarse, g = model.backbone(x)
+    *_, fine, coarse, g = model.backbone(x)
     for gate, maps, alpha in zip(model.gates, (fine, coarse), model.coefficients(x), strict=True):
         assert torch.equal(alpha, gate.coefficients(maps, g))
         assert alpha.shape == (3, 1, *maps.shape[2:])
@@ -125,12 +125,38 @@ def test_coefficients(shape, normalisation, rng):
         if normalisation != "sigmoid":
             np.testing.assert_allclose(alpha.sum((1, 2, 3)).detach(), 1)
         assert (gate.w_x.weight.shape[2:], gate.w_x.out_channels) == ((1, 1), 16)
-        assert (gate.w_g.bias, gate.align_corners) == (None, False)
+        assert (gate.w_g.bias, gate.align_corners) == (None, True)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_logits_of_the_gates_written_plainly(shape, rng):
+    """Equation 1 without b_xg; g is interpolated corner to corner, as by PyTorch before 0.4 (released)."""
+    model, x = shaken(AGSononet(5, 32, normalisation="sigmoid"), rng), images(shape, rng)
+    *_, fine, coarse, g = model.backbone(x)
+    for gate, maps, alpha in zip(model.gates, (fine, coarse), model.coefficients(x), strict=True):
+        told = conv2d(g, gate.w_g.weight)
+        for axis in (2, 3):  # linear interpolation of one axis at a time, as a matrix
+            n, m = told.shape[axis], maps.shape[axis]
+            where = torch.arange(m, dtype=torch.float64) * (n - 1) / (m - 1)
+            weights = (1 - (where[:, None] - torch.arange(n)).abs()).clamp(min=0)  # (m, n)
+            told = (told.movedim(axis, -1) @ weights.T).movedim(-1, axis)
+        q = conv2d((conv2d(maps, gate.w_x.weight) + told).relu(), gate.psi.weight, gate.psi.bias)
+        torch.testing.assert_close(alpha, 1 / (1 + torch.exp(-q)))
+
+
+def test_gating_by_one_vector_and_of_an_earlier_stage(rng):
+    x = images(SHAPES[0], rng)
+    model = shaken(AGSononet(5, 32, gating="global", gated=[1, 3]), rng)
+    _, early, _, late, g = model.backbone(x)
+    mean = g.mean((2, 3), keepdim=True)
+    for gate, maps, alpha in zip(model.gates, (early, late), model.coefficients(x), strict=True):
+        assert torch.equal(alpha, gate.coefficients(maps, mean))
+    assert model(x).shape == (3, 4, 5) and model.heads[0].in_features == early.shape[1]
 
 
 def attended(model, x):
     """The three vectors of each image in NumPy: two sums over space of alpha times x, and the average of stage 5."""
-    maps = [one.detach().numpy() for one in model.backbone(x)]
+    maps = [one.detach().numpy() for one in model.backbone(x)[2:]]
     alpha = [one.detach().numpy()[:, 0] for one in model.coefficients(x)]
     sums = [np.einsum("bhw,bchw->bc", a, one) for a, one in zip(alpha, maps, strict=False)]
     return [*sums, maps[2].mean((2, 3))]
@@ -242,3 +268,5 @@ def test_unknown_options():
         AGSononet(aggregation="ft")
     with pytest.raises(ValueError, match=r"^normalisation='max': unknown; choose one of sigmoid, softmax, shifted$"):
         AGSononet(normalisation="max")
+    with pytest.raises(ValueError, match=r"^gating='centre': unknown; choose one of grid, global$"):
+        AGSononet(gating="centre")

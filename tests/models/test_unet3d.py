@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import interpolate, max_pool3d
+from torch.nn.functional import batch_norm, conv3d, interpolate, max_pool3d
 
 from whereabouts.layers import INSIDE
 from whereabouts.layers.attention_gate import AttentionGate
@@ -65,6 +65,7 @@ def seen(model, *inputs):
         (AttentionUNet3D, {"gating": "centre", "deep_supervision": False}, 6_410_522),
         (AttentionUNet3D, {"gates": 1}, 6_214_151),
         (AttentionUNet3D, {"filters": widths(8)}, 1_620_770),
+        (AttentionUNet3D, {"filters": widths(8), "gating": "centre"}, 1_605_218),
         (AttentionUNet3D, {"filters": widths(8), "gates": 1}, 1_555_695),
     ],
 )
@@ -192,6 +193,65 @@ def test_gates_stand_between_encoder_and_decoder(gating, gates, rng):
         assert torch.equal(y, parts[f"decoder.{level}"][0][0][:, : SMALL[level]])
 
 
+def test_one_vector_gates_the_whole_image(rng):
+    """The mean of the coarsest maps, at every position of every skip connection."""
+    model = shaken(AttentionUNet3D(3, SMALL, gating="global"), rng)
+    parts = seen(model, torch.randn(2, 1, 32, 16, 32, generator=rng))
+    mean = model.signal(parts["encoder.4"][1]).mean((2, 3, 4))
+    for level in GATED:
+        x, g = parts[f"gates.{level}"][0]
+        torch.testing.assert_close(g.expand(-1, -1, *x.shape[2:]), mean[..., None, None, None].expand_as(x[:, :1] + g))
+        even = torch.ones_like(x) * x[:, :, :1, :1, :1]
+        alpha = model.gates[str(level)].coefficients(even, g)
+        torch.testing.assert_close(alpha, alpha[:, :, :1, :1, :1].expand_as(alpha))  # of even features it is even
+
+
+def convolved(x, state, name):
+    """A 3x3x3 or 1x1x1 convolution of the network's, and its batch normalisation and ReLU if they have numbers."""
+    block, _, number = name.rpartition(".")
+    weight = state[f"{name}.weight"]
+    x = conv3d(x, weight, state[f"{name}.bias"], padding=weight.shape[-1] // 2)
+    norm = f"{block}.{int(number) + 1}"
+    mean, var = state[f"{norm}.running_mean"], state[f"{norm}.running_var"]
+    return batch_norm(x, mean, var, state[f"{norm}.weight"], state[f"{norm}.bias"]).relu()
+
+
+def test_attention_unet_written_plainly(rng):
+    """Figure 3 with the released gates, two a skip connection, from the weights alone, in double precision."""
+    model = shaken(AttentionUNet3D(3, SMALL), rng).double()
+    image, s = torch.randn(2, 1, 32, 16, 16, generator=rng, dtype=torch.float64), model.state_dict()
+
+    def block(x, name):
+        return convolved(convolved(x, s, f"{name}.0"), s, f"{name}.3")
+
+    def larger(x, like):
+        return interpolate(x, like.shape[2:], mode="trilinear", align_corners=True)
+
+    def gated(x, g, level):
+        results = []
+        for k in range(2):
+            name = f"gates.{level}.gates.{k}"
+            fine = conv3d(x, s[f"{name}.w_x.weight"], stride=2)
+            coarse = larger(conv3d(g, s[f"{name}.w_g.weight"], s[f"{name}.w_g.bias"]), fine)
+            q = conv3d((fine + coarse).relu(), s[f"{name}.psi.weight"], s[f"{name}.psi.bias"])
+            y = x * larger(torch.sigmoid(q), x)
+            y = conv3d(y, s[f"{name}.transform.0.weight"], s[f"{name}.transform.0.bias"])
+            norm = (s[f"{name}.transform.1.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+            results.append(batch_norm(y, *norm))
+        return convolved(torch.cat(results, 1), s, f"gates.{level}.combine.0")
+
+    skips = [block(image, "encoder.0")]
+    for level in range(1, 5):
+        skips.append(block(max_pool3d(skips[-1], 2), f"encoder.{level}"))
+    x, g, maps = skips[4], convolved(skips[4], s, "signal.0"), []
+    for level in (3, 2, 1, 0):
+        skip = gated(skips[level], g, level) if level else skips[0]
+        x = g = block(torch.cat([skip, larger(x, skip)], 1), f"decoder.{level}")
+        maps.insert(0, conv3d(x, s[f"judges.{level}.weight"], s[f"judges.{level}.bias"]))
+    expected = conv3d(torch.cat([larger(one, maps[0]) for one in maps], 1), s["final.weight"], s["final.bias"])
+    torch.testing.assert_close(model(image), expected)
+
+
 def test_gates_that_change_nothing_leave_the_plain_network(rng):
     plain, gated = (shaken(network(3, SMALL), rng) for network in (UNet3D, AttentionUNet3D))
     gated.load_state_dict(plain.state_dict(), strict=False)
@@ -218,7 +278,7 @@ def test_gate_is_monais(size, rng):
 
 
 def test_gating_is_known():
-    with pytest.raises(ValueError, match=r"^gating='encoder': unknown; choose one of decoder, centre$"):
+    with pytest.raises(ValueError, match=r"^gating='encoder': unknown; choose one of decoder, centre, global$"):
         AttentionUNet3D(filters=SMALL, gating="encoder")
 
 
@@ -230,6 +290,19 @@ def test_each_example_is_asked_its_own_question(network, rng):
     for item in range(3):
         torch.testing.assert_close(together[item : item + 1], model(x, z[item : item + 1]), rtol=1e-4, atol=1e-4)
         assert not torch.allclose(together[item], together[item - 1], rtol=0, atol=1e-3)
+
+
+def test_inside_starts_where_gates_do(rng):
+    """By letting nearly everything pass, as open gates; bare gamma would let nothing, narrow Gaussians a spot."""
+
+    def passed(**options):
+        model = InsideUNet3D(2, widths(8), **options)
+        parts = seen(model, torch.randn(2, 1, 32, 32, 32, generator=rng), torch.eye(3)[:2])
+        pairs = [(parts[f"inside.{level}"][0][0], parts[f"inside.{level}"][1]) for level in GATED]
+        return min(((x * y).sum() / (x * x).sum()).item() for x, y in pairs)
+
+    assert passed() > 0.6
+    assert passed(scale="gamma") < 0.3 and passed(sigma="text") < 0.3
 
 
 def test_questions_are_channels_of_the_image(rng):
@@ -244,6 +317,6 @@ def test_inside_stands_where_gates_do(rng):
     for level, width in enumerate(SMALL[:4]):
         skip, encoded = parts[f"decoder.{level}"][0][0][:, :width], parts[f"encoder.{level}"][1]
         if level:
-            layer = INSIDE(width, 3, hidden=2 * width, spatial_dims=3)
+            layer = INSIDE(width, 3, hidden=2 * width, scale="1-gamma", sigma="wide", spatial_dims=3)
             layer.load_state_dict(model.inside[str(level)].state_dict())
         assert torch.equal(skip, layer(encoded, z) if level else encoded)

@@ -275,25 +275,6 @@ def test_patients_differ_in_tone_and_shading(tinted, database):
     assert 0 < steep < 0.8 and 0 < steeper < 0.8 and abs(steep - steeper) > 0.02
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_tint_keeps_the_order_of_intensities(seed):
-    """At each pixel, whatever the slope does there; in the middle, where it does nothing, the brightest stays."""
-    images = np.random.default_rng(9).uniform(0, 700, (12, 9, 4, 3)).astype(np.float32)
-    images[6, 4, 0, 0], images[:, :, 1, 0] = 800, 0
-    before = images.copy()
-    tinted = acdc._tint(images, 1.5, 0.8, np.random.default_rng(seed))
-    assert tinted.shape == images.shape and tinted.dtype == np.float32
-    np.testing.assert_array_equal(images, before)
-    flat = [part.reshape(12 * 9, -1) for part in (images, tinted)]
-    np.testing.assert_array_equal(*(part.argsort(1, kind="stable") for part in flat))
-    assert not tinted[:, :, 1, 0].any()
-    fall = tinted[6, 4, 0, 0] / 800
-    assert abs(np.log(fall)) < 0.8 * 0.5 * 1.5 / 100 + 1e-6  # half a pixel from the middle of nine
-    assert (
-        np.ptp(np.log(tinted[..., 2, 1] / tinted[6, 4, 2, 1]) - np.log(images[..., 2, 1] / images[6, 4, 2, 1])) > 0.01
-    )
-
-
 def test_one_frame_is_no_cine(tmp_path):
     with pytest.raises(InputError, match="frames: 1 is too few for a cine; give at least 2"):
         acdc.write(tmp_path, 1, 1, np.random.default_rng(0))

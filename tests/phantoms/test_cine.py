@@ -12,6 +12,7 @@ from whereabouts.data import studies
 from whereabouts.data.cardiac import BACKGROUND, LEFT_VENTRICLE, MYOCARDIUM, RIGHT_VENTRICLE
 from whereabouts.data.manifest import Manifest
 from whereabouts.errors import InputError
+from whereabouts.files import sha256
 from whereabouts.phantoms import cine, short_axis
 from whereabouts.phantoms.short_axis import ANGLES, Heart, Scan
 from whereabouts.phantoms.torso import Torso
@@ -91,6 +92,17 @@ def test_layout_and_grids_of_qmri(volunteers):
             assert image.header.get_xyzt_units()[0] == "mm"
             np.testing.assert_array_equal(image.affine, images[0].affine)
         assert set(np.unique(images[1].dataobj)) == {BACKGROUND, MYOCARDIUM, LEFT_VENTRICLE}
+
+
+def test_variety_of_scanners_changes_images_and_nothing_else(volunteers, tmp_path):
+    cine.write_qmri(tmp_path, 1, 2, np.random.default_rng(SEED), variety=0.8)
+    plain, other = (
+        {name: root / "volunteer01" / name for name in names(tmp_path / "volunteer01")}
+        for root in (volunteers, tmp_path)
+    )
+    assert {name for name in plain if sha256(plain[name]) == sha256(other[name])} == {"cine_frame01_gt.nii.gz"}
+    before, after = (load(found["cine_frame01.nii.gz"]).astype(float) for found in (plain, other))
+    assert before.shape == after.shape
 
 
 def test_the_loader_reads_both(volunteers, canines):

@@ -379,5 +379,29 @@ def test_same_seed_same_bytes(root, tmp_path):
     assert len(set(many.values())) == len(many)
 
 
+def test_variety_changes_images_and_no_label(root, tmp_path):
+    mmwhs.write(tmp_path, 1, STEP, np.random.default_rng(SEED), variety=0.8)
+    plain, other = hashes(root), hashes(tmp_path)
+    assert {name for name in other if plain[name] == other[name]} == {name for name in other if "_label" in name}
+    assert len(other) == 4
+
+
+def test_contrast_medium_differs_above_plain_blood():
+    """Each of three by a factor of its own, and nothing else; 45 HU is what blood has without."""
+    tissue, rng, found = Tissue(*range(100, 1200, 100)), np.random.default_rng(4), []
+    for _ in range(60):
+        other = mmwhs._injection(tissue, 0.5, rng)
+        assert [name for name in Tissue._fields if getattr(tissue, name) != getattr(other, name)] == [
+            "myocardium",
+            "left",
+            "right",
+        ]
+        factors = [(getattr(other, n) - 45) / (getattr(tissue, n) - 45) for n in ("left", "right", "myocardium")]
+        found.append(np.log(factors))
+    assert np.abs(found).max() < 0.5
+    assert (np.ptp(found, axis=0) > 0.8).all()
+    assert np.abs(np.corrcoef(np.transpose(found)) - np.eye(3)).max() < 0.5
+
+
 def test_bad_arguments_are_named_all_at_once(tmp_path):
     check_bad_arguments(mmwhs, tmp_path)

@@ -104,6 +104,9 @@ def test_a_failure_is_passed_on_and_an_edit_during_the_run_stays(project):
     before = state(folder)
     process = start(folder, "scale=smoke")
     until((folder / "begun").exists)
+    assert not yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))[
+        "stages"
+    ]  # the demo's command is another
     params_yaml = folder / "params.yaml"
     params_yaml.write_text(params_yaml.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
     (folder / "go").touch()

@@ -217,3 +217,23 @@ def test_a_wrong_switch_and_no_slurm_are_one_line(place, said, tmp_path):
     )
     assert done.returncode == 1 and done.stderr.splitlines() == [said]
     assert not (tmp_path / "out.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "asked"),
+    [
+        ("64G", "32G", "64G"),
+        ("64G", "0.5T", "0.5T"),  # not as Slurm writes it: as it is said
+        ("900M", "1G", "1G"),
+        ("2T", "512G", "2T"),
+        ("'48:00:00'", "'24:00:00'", "48:00:00"),
+        ("'1-12'", "'24:00:00'", "1-12"),
+        ("'1-00:00:00'", "'36:00:00'", "36:00:00"),
+        ("'90:00'", 60, "90:00"),
+        (90, "'2:00:00'", "2:00:00"),
+    ],
+)
+def test_a_second_try_asks_for_no_less(first, again, asked, request_):
+    """What a private file asks for first may be more than what the shared one asks for again."""
+    found = request_(f'"*": {{again: {{what: {again}, other: 1}}}}\n"a*": {{what: {first}}}\n', "a.ipynb")
+    assert found.again == {"what": asked, "other": 1}

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import nbformat
 import pytest
 
 from whereabouts import paths
@@ -105,7 +106,7 @@ def test_a_stripped_notebook_names_its_code(tmp_path):
     notebooks.strip_all(tmp_path)
     [stripped] = (tmp_path / "build").rglob("*.ipynb")
     assert stripped == tmp_path / "build" / notebook
-    used = json.loads(stripped.read_text(encoding="utf-8"))["metadata"]["code"]
+    used = json.loads(stripped.with_suffix(notebooks.CODE).read_text(encoding="utf-8"))["modules"]
     assert {
         "lib/whereabouts/chapters/inside.py",
         "lib/whereabouts/reporting/tables.py",
@@ -122,3 +123,32 @@ def test_a_stripped_notebook_names_its_code(tmp_path):
         & used.keys()
     )
     assert used == {file: code.digest(paths.at(file).read_text(encoding="utf-8")) for file in used}
+
+
+@pytest.mark.parametrize(
+    ("cell", "change", "same"),
+    [
+        (0, ("# A title", "# Another title"), True),
+        (1, ("  # of the optimiser", "  # of Adam"), True),
+        (1, ("steps: int = 3", "steps: int = 4"), False),
+        (2, ("steps * 2", "steps * 3"), False),
+        (2, ("# why\n", ""), True),
+    ],
+)
+def test_a_notebooks_prose_and_comments_are_no_code(cell, change, same, tmp_path):
+    """Its run has the same identity too, so that what is unfinished goes on; what is run has the prose."""
+    cells = [
+        nbformat.v4.new_markdown_cell("# A title"),
+        nbformat.v4.new_code_cell("steps: int = 3  # of the optimiser", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("# why\nsteps * 2"),
+    ]
+    found = []
+    for _ in range(2):
+        path = tmp_path / "notebooks/a.ipynb"
+        notebooks.write(nbformat.v4.new_notebook(cells=cells), path)
+        notebooks.strip_all(tmp_path)
+        made = tmp_path / "build/notebooks/a.ipynb"
+        assert [one.source for one in notebooks.read(made).cells] == [one.source for one in cells]
+        found.append((made.with_suffix(notebooks.CODE).read_bytes(), notebooks.code_text(made)))
+        cells[cell].source = cells[cell].source.replace(*change)
+    assert (found[0] == found[1]) is same

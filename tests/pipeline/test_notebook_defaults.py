@@ -77,6 +77,7 @@ def test_a_notebook_by_hand_is_the_stage(name, scale, other_data, tmp_path, monk
             patch.setattr(paths, "ROOT", tmp_path)
             passed = given(words)
             numbers = {key for before, word in pairwise(words) if before == "-f" for key in run.collect([], [word])}
+            numbers -= set(given([word for word in words if "=" in word]))  # these win
             found = by_hand(notebook, {key: value for key, value in passed.items() if key not in numbers})
         assert {key: found[key] for key in passed} == passed
         needed = {resolved(dep, item) for dep in stage["deps"]}

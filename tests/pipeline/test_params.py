@@ -44,7 +44,7 @@ def test_all_faults_are_named_at_once(project):
     edit(project / "params" / "smoke.yaml", "inside_fig3: {shown: 100}", "inside_fig33: {shown: 100}")
     lines = "\n".join(problems(project))
     assert "params/demo.yaml: inside_train_clevr_seg.learning_rate is 'fast', a str; write a float" in lines
-    assert "params/demo.yaml: unknown key inside_train_clevr_seg.fokal; known here: batch, eta" in lines
+    assert "params/demo.yaml: unknown key inside_train_clevr_seg.fokal; known here: batch, decay, eta" in lines
     assert "params/demo.yaml: missing key inside_train_clevr_seg.focal" in lines
     assert "params/smoke.yaml: unknown key inside_fig33" in lines and "missing key inside_fig3" in lines
 

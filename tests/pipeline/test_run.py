@@ -384,7 +384,9 @@ def test_stripping_goes_on_past_what_is_no_notebook_and_names_it(tmp_path):
         notebooks.strip_all(tmp_path)
     empty, magic = caught.value.problems
     assert "empty.ipynb: not a readable notebook" in empty and "magic.ipynb: its code is not Python" in magic
-    assert sorted(path.name for path in (tmp_path / "build/notebooks").iterdir()) == ["a.ipynb", "z.ipynb"]
+    assert sorted(path.name for path in (tmp_path / "build/notebooks").iterdir()) == [
+        *("a.code.json", "a.ipynb", "z.code.json", "z.ipynb")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ def test_unknown_names():
     assert second.startswith("run=huge-real-fake: no source fake; known: real, ")
 
 
+def test_two_sources_of_one_data_set():
+    with pytest.raises(InputError, match=r"^run=smoke-jsrt-radiographs: chest: jsrt and radiographs; name one source$"):
+        Run.of("smoke-jsrt-radiographs")
+
+
 @pytest.fixture
 def turned(tmp_path, monkeypatch):
     text = params.turn(paths.at("params.yaml").read_text(encoding="utf-8"), "scale", "smoke")
@@ -43,17 +48,19 @@ def test_without_a_name_what_params_yaml_says(turned):
 
 
 def test_numbers_of_the_scale(turned):
-    """Those that are None, from both files; what was given stays."""
-    given = {"steps": None, "batch": 3, "seed": None, "_hidden": None, "out": "here"}
+    """Those that are None, from both files; what was given stays, and what is no parameter, such as another cell's."""
+    cells = "steps: int = None\nbatch: int = 3\nseed: list = None\nout: str = 'here'\nlater = gamma = None"
+    exec(cells, given := {})
     Run.of().fill(given, "inside_train_clevr_seg", "repeats")
     numbers = load(paths.at("params/smoke.yaml"))["inside_train_clevr_seg"]
-    assert given == {"steps": numbers["steps"], "batch": 3, "seed": [1], "_hidden": None, "out": "here"}
+    names = ("steps", "batch", "seed", "out", "later", "gamma")
+    assert [given[name] for name in names] == [numbers["steps"], 3, [1], "here", None, None]
 
 
 def test_a_number_that_there_is_not(turned):
     for name in ("smoke", "build/mine"):
         with pytest.raises(InputError, match=rf"^depth: None, and {re.escape(name)} has no number for it; give one$"):
-            Run.of(name).fill({"depth": None}, "inside_train_clevr_seg")
+            Run.of(name).fill({"depth": None, "__annotations__": {"depth": int}}, "inside_train_clevr_seg")
 
 
 def test_one_scale_only():

@@ -190,7 +190,6 @@ def test_learning_rate(readings, rates):
     """The first are the released code's factors, in epochs."""
     trained = learner(readings=readings)
     for number, factor in rates.items():
-        assert trained.rate(number) == pytest.approx(factor, rel=1e-12)
         trained.step(number)
         assert [group["lr"] for group in trained.optimiser.param_groups] == pytest.approx([0.1 * factor], rel=1e-12)
 
@@ -221,7 +220,8 @@ def plain_steps(trained, steps):
     model, r = trained.model.train(), trained.readings
     sgd = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=r.weight_decay)
     for number in range(steps):
-        sgd.param_groups[0]["lr"] = 0.1 * trained.rate(number)
+        left = 0.1 if number < r.warm_up else 0.1 ** (number // r.decay_every if r.decay_every else 0)
+        sgd.param_groups[0]["lr"] = 0.1 * left
         x, target = trained.batch(number)
         logits = model(x)
         weights = HEADS[getattr(model, "aggregation", None)]

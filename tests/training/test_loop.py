@@ -12,6 +12,7 @@ from torch import nn
 
 from equality import global_generators_untouched, same_bits
 from whereabouts.data.examples import Examples
+from whereabouts.errors import InputError
 from whereabouts.inference.slices import predict
 from whereabouts.layers import INSIDE
 from whereabouts.losses.segmentation import inside_loss
@@ -159,6 +160,59 @@ def test_the_same_loop_written_plainly():
     assert curve.to_dict("records") == [
         {"step": 2, "loss": pytest.approx(torch.stack(losses).mean().item()), "dice": dice}
     ]
+
+
+OURS = {
+    "constant": (SCHEDULE, lambda adam: torch.optim.lr_scheduler.ConstantLR(adam, factor=1)),
+    "polynomial": (
+        replace(SCHEDULE, decay="polynomial"),
+        lambda adam: torch.optim.lr_scheduler.PolynomialLR(adam, total_iters=11, power=0.9),
+    ),
+    "halves": (
+        replace(SCHEDULE, decay="halves", decay_every=4),
+        lambda adam: torch.optim.lr_scheduler.StepLR(adam, step_size=4, gamma=0.5),
+    ),
+    "tenths": (
+        replace(SCHEDULE, decay="tenths", decay_every=5),
+        lambda adam: torch.optim.lr_scheduler.StepLR(adam, step_size=5, gamma=0.1),
+    ),
+    "warm up": (
+        replace(SCHEDULE, warm_up=3),
+        lambda adam: torch.optim.lr_scheduler.ConstantLR(adam, factor=0.1, total_iters=3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_learning_rate_is_that_of_pytorchs_schedulers(name, monkeypatch):
+    """At every step of a run, which is also where the optimiser gets it."""
+    schedule, scheduler = OURS[name]
+    adam, paces, expected = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=3e-2), [], []
+    theirs = scheduler(adam)
+    for _ in range(11):
+        expected.append(adam.param_groups[0]["lr"])
+        adam.step()
+        theirs.step()
+    step = torch.optim.Adam.step
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", lambda adam: (paces.append(adam.param_groups[0]["lr"]), step(adam)))
+        run(schedule=schedule)
+    assert paces == pytest.approx(expected, rel=1e-6)
+    assert paces == [loop.rate(schedule, number) for number in range(11)]
+
+
+def test_a_decay_without_an_interval_never_drops_and_an_unknown_one_is_named():
+    assert loop.rate(replace(SCHEDULE, decay="halves"), 10) == SCHEDULE.learning_rate
+    with pytest.raises(InputError) as error:
+        replace(SCHEDULE, decay="cosine")
+    assert str(error.value) == "decay=cosine: unknown; choose one of constant, polynomial, halves, tenths"
+
+
+def test_a_schedule_goes_on_where_it_was(checkpoint):
+    schedule = replace(SCHEDULE, decay="polynomial")
+    with pytest.raises(Killed):
+        run(checkpoint, dies(7), schedule=schedule)
+    assert equal(run(checkpoint, schedule=schedule), run(schedule=schedule))
 
 
 @pytest.mark.parametrize("at", [1, 2, 3, 11])

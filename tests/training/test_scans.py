@@ -258,6 +258,22 @@ def test_the_loss_of_some_labels_only(only):
     assert [part.any().item() for part in gradient.unbind(1)] == [label in only for label in range(3)]
 
 
+def test_the_loss_of_fine_tuning_is_the_released_one_up_to_a_factor():
+    """Which divides what it sums over two classes by all four of the network: half our gain, and half our gradient."""
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 4, 5, 6, generator=rng, dtype=torch.float64, requires_grad=True)
+    labels = 2 * torch.randint(0, 2, (2, 4, 5, 6), generator=rng)  # the pancreas' scans have no other label
+    ours = learner(network=lambda: UNet3D(4, FILTERS), only=(0, 2), readings=Readings(as_released=True))._dice
+    e = logits[:, [0, 2]].exp()
+    p = (e / e.sum(1, keepdim=True)).flatten(2)
+    t = torch.stack([labels == 0, labels == 2], 1).flatten(2).double()
+    theirs = 1 - (2 * ((p * t).sum(2) + 0.01) / (p.sum(2) + t.sum(2) + 0.01)).sum() / (2 * 4)
+    value = ours(logits, labels)
+    assert value.item() == pytest.approx(1 - 2 * (1 - theirs.item()), abs=1e-6)
+    (gradient,), (released,) = (torch.autograd.grad(loss, logits) for loss in (value, theirs))
+    torch.testing.assert_close(gradient, 2 * released, rtol=1e-4, atol=1e-8)
+
+
 def test_outputs_of_other_labels_learn_nothing():
     """Of fine-tuning on one structure: the rows of the last convolution that judge the others stay as they were."""
     trained = learner(only=(0, 2), readings=Readings(weight_decay=0))
@@ -355,7 +371,9 @@ def test_optimisers_are_the_papers():
     assert type(adam) is torch.optim.Adam and adam.defaults["betas"] == (0.9, 0.999)
     sgd = learner(readings=Readings(optimiser="sgd")).optimiser
     assert type(sgd) is torch.optim.SGD and sgd.defaults["nesterov"] and sgd.defaults["momentum"] == 0.9
-    assert adam.defaults["weight_decay"] == sgd.defaults["weight_decay"] == 1e-6
+    assert [group["weight_decay"] for group in (*adam.param_groups, *sgd.param_groups)] == [1e-6, 1e-6]
+    gated = learner(network=lambda: AttentionUNet3D(3, FILTERS)).optimiser
+    assert [group["weight_decay"] for group in gated.param_groups] == [1e-6, 0]  # open gates do not decay
 
 
 # ------------------------------------------------------------------------------------------------------------ snapshots

@@ -18,7 +18,7 @@ from whereabouts.models.sdnet.modality import sample
 from whereabouts.models.sdnet.network import SDNet
 from whereabouts.training import semi_supervised
 from whereabouts.training.augmentation import angles, rotate
-from whereabouts.training.loop import Schedule, batch_indices, build
+from whereabouts.training.loop import Schedule, batch_indices, build, run
 from whereabouts.training.semi_supervised import Readings, SelfTraining, SemiSupervised
 
 pytestmark = pytest.mark.usefixtures("on_the_cpu")
@@ -372,6 +372,63 @@ def test_images_are_labelled_anew_at_the_start_of_each_round(steps, rounds, monk
     assert lengths.max() - lengths.min() <= 1
 
 
+def test_weights_from_before_the_first_labels_are_not_kept(monkeypatch):
+    """However well they score; nor does patience begin before, which would end training after step 4.
+
+    Validated after every step of 8, of which the fifth is the first to learn from labels of its own.
+    """
+    schedule = Schedule(steps=8, batch=3, learning_rate=1e-2, validate_every=1, patience=3)
+    scores = [0.9, 0.8, 0.7, 0.6, 0.3, 0.5, 0.4, 0.5]
+
+    def trained(steps=8):
+        found = learner("self_train", schedule=schedule)
+        monkeypatch.setattr(found, "score", iter(scores).__next__)
+        return found, run(found, schedule) if steps == 8 else after(found, steps)
+
+    kept, curve = trained()
+    assert curve.dice.tolist() == scores
+    assert same_bits(dict(kept.model.state_dict()), dict(trained(6)[1]["parts"][0]))
+    unlike = learner("unet", schedule=schedule)
+    monkeypatch.setattr(unlike, "score", iter(scores).__next__)
+    assert run(unlike, schedule).dice.tolist() == scores[:4]  # the first is best, and three validations pass
+
+
+def test_without_rounds_all_weights_may_be_kept(monkeypatch):
+    trained = self_training(4, 0, validation=VALIDATION)
+    assert trained.counts() and not self_training(4, 1).counts()
+
+
+# ----------------------------------------------------------------------------------------------------------- selection
+
+
+def selected(method, scores, monkeypatch, patience=2):
+    """A learner that was trained as released while it scored so at each step, and the steps that it took."""
+    schedule = Schedule(steps=len(scores), batch=3, learning_rate=1e-2, validate_every=1, patience=patience)
+    trained = learner(method, schedule=schedule, readings=Readings(selection="released"))
+    monkeypatch.setattr(trained, "score", iter(scores).__next__)
+    return trained, len(run(trained, schedule))
+
+
+@pytest.mark.parametrize(("method", "least"), [("unet", 0.001), ("self_train", 0.001), ("gan", 0.01), ("sdnet", 0.01)])
+def test_the_released_selection_ends_where_gains_are_small_and_keeps_the_last_weights(method, least, monkeypatch):
+    """Gains add up until they count: the third score is 1.4 of the least above the first, the fourth .7 above that."""
+    rising = [0.5 + step * 0.7 * least for step in range(4)]
+    trained, steps = selected(method, rising, monkeypatch)
+    assert steps == 4
+    assert selected(method, [0.5, *[0.5 + 0.9 * least] * 5], monkeypatch)[1] == (3 if method != "self_train" else 6)
+    expected = learner(method, schedule=trained.schedule, readings=Readings(selection="released"))
+    assert same_bits(dict(trained.model.state_dict()), dict(after(expected, 4)["parts"][0]))
+
+
+def test_the_released_selection_looks_at_soft_slices_with_classes_pooled():
+    trained = learner("unet", readings=Readings(selection="released"))
+    p = torch.softmax(trained.model.eval()(VALIDATION.images), 1)[:, 1:].detach().double().numpy()
+    m = costs.masks(VALIDATION.labels, 4).double().numpy()
+    scores = [(2 * (a * b).sum() + 0.1) / (a.sum() + b.sum() + 0.1) for a, b in zip(p, m, strict=True)]
+    assert trained.score() == pytest.approx(np.mean(scores), rel=1e-5)
+    assert trained.score() != pytest.approx(learner("unet").score(), rel=0.01)
+
+
 def test_resumed_labels_are_where_the_images_are():
     """A checkpoint is read to the CPU. (The device "meta" stands for an accelerator.)"""
     kept = after(learner("self_train"), 4)
@@ -389,6 +446,7 @@ def test_resumed_labels_are_where_the_images_are():
     [
         (lambda: Readings(z_anatomy="own"), "z_anatomy='own': unknown; choose one of reencoded, given"),
         (lambda: Readings(decay_per="step"), "decay_per='step': unknown; choose one of epoch, update"),
+        (lambda: Readings(selection="last"), "selection='last': unknown; choose one of best, released"),
     ],
 )
 def test_unknown_readings(make, message):

@@ -20,6 +20,16 @@ NOTE_TABLE2 = (
 )
 
 
+def read_as(network: dict) -> str:
+    """How the conditional layers of a network read the paper, from the facts in its file of weights."""
+    return f"scale {network['scale']}, sigma {network['sigma']}" + (f", hidden {n}" if (n := network["hidden"]) else "")
+
+
+def noted(note: str, scores: pd.DataFrame) -> str:
+    """The note of a table, and how the layers were read; scores: a column readings, from `read_as`."""
+    return f"{note} FiLM and INSIDE as docs/readings.md has them: {' and '.join(scores.readings.unique())}."
+
+
 def per_unit(scores: pd.DataFrame, unit: str) -> pd.Series:
     """Dice of each test image or volume, averaged over seeds."""
     return scores.groupby(unit).dice.mean()
@@ -93,6 +103,31 @@ def table2(scores: pd.DataFrame, masks: pd.DataFrame, paper: dict) -> pd.DataFra
     return pd.DataFrame([*rows.values(), blind])
 
 
+def readings_table(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
+    """Validation Dice of INSIDE, each reading by each task; the last row is what the paper prints, of its test images.
+
+    Args:
+        scores: columns task, one of the factors or of "ACDC 100%" and so on, sigma, scale, eta, seed, dice.
+        paper: task -> (mean, sd).
+
+    Returns:
+        Text cells; the best mean of a task in bold.
+    """
+    cells = {
+        task: part.groupby(["sigma", "scale", "eta"], sort=False) for task, part in scores.groupby("task", sort=False)
+    }
+    best = {task: groups.dice.mean().idxmax() for task, groups in cells.items()}
+    rows = []
+    for key in scores.set_index(["sigma", "scale", "eta"]).index.unique():
+        row = dict(zip(("Widths", "Scale", "Penalty"), map(str, key), strict=True))
+        for task, groups in cells.items():
+            cell = mean_sd(per_seed(groups.get_group(key)))
+            row[task] = bold(cell) if key == best[task] else cell
+        rows.append(row)
+    rows.append({"Widths": "the paper, test"} | {task: printed(*paper[task]) for task in cells})
+    return pd.DataFrame(rows).fillna("")
+
+
 def _columns(scores: pd.DataFrame, column: pd.Series, unit: pd.Series) -> pd.DataFrame:
     """Dice x 100 indexed by (seed, unit), one column a method."""
     scores = scores.assign(dice=100 * scores.dice, column=column, unit=unit)
@@ -115,11 +150,13 @@ def claim_tables(
 
     Args:
         clevr, acdc, masks: scores, as for `table1` and `table2`; the averaged mask is the same for every seed.
-        clevr_spread: columns factor, seed, spread, one row a value of the factor.
-        acdc_spread: columns percent, fold, seed, channel, apex, base. Channels of one network are not independent:
-            their mean is one unit.
+        clevr_spread: columns factor, seed, spread, amplitude, one row a value of the factor.
+        acdc_spread: columns percent, fold, seed, channel, apex, base, amplitude_apex, amplitude_base. Channels of one
+            network are not independent: their mean is one unit.
     """
-    mean_spread = 100 * clevr_spread.pivot_table(index="seed", columns="factor", values="spread")
+    attention = 100 * clevr_spread.pivot_table(index="seed", columns="factor", values=["spread", "amplitude"])
+    attention.columns = ["_".join(names) for names in attention.columns]
+    ends = ["apex", "base", "amplitude_apex", "amplitude_base"]
     network = _joined(acdc_spread, "percent", "fold").rename("unit")
     volume = _joined(acdc, "fold", "volume")
     of_masks = masks.assign(unit=_joined(masks, "fold", "volume"), dice=100 * masks.dice)
@@ -127,7 +164,7 @@ def claim_tables(
     of_acdc = _columns(acdc, acdc.arm.str.replace("-", "_") + "_" + acdc.percent.astype(str), volume)
     return {
         "clevr_seg": _columns(clevr, clevr.method + "_" + clevr.factor, clevr.image),
-        "clevr_attention": mean_spread.add_prefix("spread_").assign(unit=0).set_index("unit", append=True),
+        "clevr_attention": attention.assign(unit=0).set_index("unit", append=True),
         "acdc": of_acdc.join(blind, on="unit"),
-        "acdc_attention": 100 * acdc_spread.groupby(["seed", network])[["apex", "base"]].mean(),
+        "acdc_attention": 100 * acdc_spread.groupby(["seed", network])[ends].mean(),
     }

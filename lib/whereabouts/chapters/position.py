@@ -1,6 +1,6 @@
 """Tables, curves and claims of the positional-encoding chapter, from the scores that its evaluation notebooks write.
 
-Scores have the columns scale, arm, seed, kind, level, volume, dice: `kind` is "clean", "shift" or one of
+Scores have the columns scale, data, arm, seed, kind, level, volume, dice: `kind` is "clean", "shift" or one of
 `whereabouts.evaluation.degradations.KINDS`, `level` the parameter of that kind. Dice is the mean over the three
 structures.
 """
@@ -49,6 +49,8 @@ def table1(scores: dict[str, pd.DataFrame], paper: dict, labels: dict[str, str])
 def table2(scores: pd.DataFrame, paper: dict, training_images: int) -> pd.DataFrame:
     """Clean Dice on radiographs by the number of training images, ours beside the paper's.
 
+    Where few images were trained on for as many steps as all of them, too, that is a row of its own.
+
     Args:
         scores: of the radiographs.
         paper: number of images -> arm -> (mean, sd).
@@ -56,11 +58,13 @@ def table2(scores: pd.DataFrame, paper: dict, training_images: int) -> pd.DataFr
     """
     rows = []
     for images in paper:
-        end = "" if images == max(paper) else f"-{images}"
-        ours = list(cells(scores, [f"unet-0{end}", f"unet-256{end}"]).values())
         theirs = [printed(*paper[images][arm]) for arm in ("unet-0", "unet-256")]
-        count = images if end else training_images
-        rows.append((f"{count} images" + ("" if end else f" ({images} in the paper)"), *ours, *theirs))
+        few = {f"-{images}": f"{images} images", f"-{images}-long": f"{images} images, as many steps as for all"}
+        every = {"": f"{training_images} images ({images} in the paper)"}
+        for end, name in (every if images == max(paper) else few).items():
+            ours = list(cells(scores, [f"unet-0{end}", f"unet-256{end}"]).values())
+            if any(ours) or not end.endswith("-long"):
+                rows.append((name, *ours, *theirs))
     columns = ["Training data", "W/o PE, ours", "W/ PE, ours", "W/o PE, paper", "W/ PE, paper"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -6,6 +6,8 @@ Official layout, below any prefix (`training/`, `database/training/`, `database/
     patientNNN/patientNNN_4d.nii.gz              optional here, the whole cycle
     patientNNN/patientNNN_frameFF.nii.gz         FF counts from 01
     patientNNN/patientNNN_frameFF_gt.nii.gz      0 background, 1 right ventricle, 2 myocardium, 3 left ventricle
+
+Slices are read as they are seen: the patient's right on the left, the front on top (`orientation.short_axis`).
 """
 
 import re
@@ -20,7 +22,7 @@ from whereabouts.data import in_plane, names
 from whereabouts.data.cardiac import BACKGROUND
 from whereabouts.data.manifest import Manifest
 from whereabouts.errors import InputError, raise_all
-from whereabouts.formats import limits, volumes
+from whereabouts.formats import limits, orientation, volumes
 from whereabouts.formats.labels import rounded
 from whereabouts.formats.volumes import AGAIN, FILL, REGRID, Nifti
 from whereabouts.pipeline import progress
@@ -61,7 +63,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One patient's slices, end-diastole first, in the file's order; rows are NIfTI's first axis.
+    """One patient's slices, end-diastole first, in the file's order, as they are seen.
 
     Args:
         images: (S, size, size) float32 in [0, 1].
@@ -99,15 +101,27 @@ def read(manifest: Manifest) -> list[Patient]:
     return [patients[name] for name in sorted(patients)]
 
 
-def volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Image (H, W, D), or (H, W, D, T) for a whole cycle, as float32, and its spacing (3,) in mm."""
-    nifti = volumes.read_nifti(path)
-    return nifti.array.astype(np.float32), nifti.spacing
+def frame(patient: Patient, phase: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """One frame of a patient.
+
+    Returns:
+        Image (H, W, D) float32; labels (H, W, D) uint8, or None where it has none; spacing (3,) in mm, along H, W, D.
+    """
+    image, truth = (path and volumes.read_nifti(path) for path in patient.frames[phase])
+    axes = orientation.short_axis(image)  # for both
+    numbers = truth and orientation.seen(truth, axes)[0]
+    array, spacing = orientation.seen(image, axes)
+    return array.astype(np.float32), None if truth is None else rounded(numbers).astype(np.uint8), spacing
 
 
-def labels(path: Path) -> np.ndarray:
-    """Labels (H, W, D) as uint8."""
-    return rounded(volumes.read_nifti(path).array).astype(np.uint8)
+def cycle(patient: Patient) -> tuple[np.ndarray, np.ndarray]:
+    """The whole cycle of a patient who has one, (H, W, D, T) float32, and its spacing (3,) in mm.
+
+    It is on the grid of the frames, whose headers say how it lies: its own affine is another in some released files.
+    """
+    axes = orientation.short_axis(volumes.read_nifti(patient.frames["ED"][0]))
+    array, spacing = orientation.seen(volumes.read_nifti(patient.four_d), axes)
+    return array.astype(np.float32), spacing
 
 
 def parse_info(content: bytes) -> dict[str, str]:
@@ -176,9 +190,8 @@ def prepare(
     if not patient.has_labels:
         raise InputError(f"{patient.name}: has no labels; prepare patients with `has_labels` only")
     images, truths, rows = [], [], []
-    for phase, (image_path, truth_path) in patient.frames.items():
-        image, pixel = volume(image_path)
-        truth = labels(truth_path)
+    for phase in patient.frames:
+        image, truth, pixel = frame(patient, phase)
         positions = slice_positions(truth, truth.shape[2])
         shape = (size, size) if resize else in_plane.resampled_shape(image.shape, pixel[:2], spacing)
         images.append(in_plane.image_slices(image, shape, size, percentiles))
@@ -219,14 +232,14 @@ def prepare_unlabelled(
         raise InputError(f"excluded: '{excluded}' is unknown; give one of {', '.join(map(repr, EXCLUDED))}")
     if patient.four_d is None:
         raise InputError(f"{patient.name}: has no {patient.name}_4d.nii.gz, which holds its unlabelled frames; add it")
-    cycle, pixel = volume(patient.four_d)
-    height, width, depth, frames = cycle.shape
-    shape = in_plane.resampled_shape(cycle.shape, pixel[:2], spacing)
-    stack = cycle.transpose(0, 1, 3, 2).reshape(height, width, frames * depth)
+    whole, pixel = cycle(patient)
+    height, width, depth, frames = whole.shape
+    shape = in_plane.resampled_shape(whole.shape, pixel[:2], spacing)
+    stack = whole.transpose(0, 1, 3, 2).reshape(height, width, frames * depth)
     images = in_plane.image_slices(stack, shape, size, percentiles)
-    frame, index = np.repeat(np.arange(1, frames + 1), depth), np.tile(np.arange(depth), frames)
-    kept = ~np.isin(frame, np.array([patient.ed, patient.es]) + EXCLUDED[excluded])
-    return images[kept], pd.DataFrame({"patient": patient.name, "frame": frame[kept], "slice": index[kept]})
+    number, index = np.repeat(np.arange(1, frames + 1), depth), np.tile(np.arange(depth), frames)
+    kept = ~np.isin(number, np.array([patient.ed, patient.es]) + EXCLUDED[excluded])
+    return images[kept], pd.DataFrame({"patient": patient.name, "frame": number[kept], "slice": index[kept]})
 
 
 def _shown(manifest: Manifest, name: str) -> str:

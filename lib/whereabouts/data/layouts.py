@@ -27,7 +27,7 @@ from whereabouts.formats.volumes import REGRID, Nifti
 from whereabouts.formats.walk import below, few
 
 LAYOUTS = ("acdc", "decathlon", "mmwhs", "studies")
-AS_STORED = ("acdc", "studies")  # networks are used to the order in which these are stored, whatever it is
+HEARTS = ("acdc", "studies")  # slices along the short axis, see `orientation.short_axis`
 _ACDC = re.compile(r"(?:.*/)?patient\d+_frame(\d+)")
 _INFO = "Info.cfg"
 _ENDING = re.compile(r"(?i:\.nii(\.gz)?)")
@@ -59,12 +59,12 @@ class Loaded:
     Args:
         nifti: the image.
         truth: (H, W, D) uint8, labels from 1 in the order of the structures; None where there are none.
-        axes: (3, 2), see `whereabouts.formats.orientation.axes_of`; None for those of `AS_STORED`.
+        axes: (3, 2), see `whereabouts.formats.orientation`.
     """
 
     nifti: Nifti
     truth: np.ndarray | None
-    axes: np.ndarray | None
+    axes: np.ndarray
 
 
 def find(folder: Path, layout: str, left_out: list[str] | None = None) -> list[Volume]:
@@ -190,18 +190,19 @@ def load(volume: Volume, layout: str, structures: list[str]) -> Loaded:
             another grid than the first of its study.
     """
     problems: list[str] = []
-    as_stored = layout in AS_STORED
+    heart = layout in HEARTS
     image, truth = (
-        volumes.try_read(path, 3, problems, limits.FRAME_VOXELS) if as_stored else orientation.try_read(path, problems)
+        volumes.try_read(path, 3, problems, limits.FRAME_VOXELS) if heart else orientation.try_read(path, problems)
         for path in (volume.image, volume.truth)
     )
     problems += volumes.image_faults(image, volume.image, (0, 100) if layout == "decathlon" else (5, 95))
     values = label_values(layout, structures)
     problems += labels.faults(truth and truth.array, volume.truth, list(values), ", ".join(map(str, values)))
     if image and truth:
-        compare = volumes.grid_difference if as_stored else orientation.grid_difference
+        compare = volumes.grid_difference if heart else orientation.grid_difference
         if difference := compare(image, truth):
             problems.append(f"{paths.shown(volume.truth)}: {difference} differs from its image's; {REGRID}")
+    first = image
     if image and volume.study:
         (path, _), *_ = volume.study.frames.values()
         first = volumes.try_read(
@@ -216,5 +217,5 @@ def load(volume: Volume, layout: str, structures: list[str]) -> Loaded:
         stored, numbers = labels.rounded(truth.array), np.zeros(truth.array.shape, np.uint8)
         for value, number in values.items():
             numbers[stored == value] = number
-    axes = None if as_stored else orientation.axes_of(image, volume.image)
+    axes = orientation.short_axis(first or image) if heart else orientation.axes_of(image, volume.image)
     return Loaded(image, numbers, axes)

@@ -145,12 +145,12 @@ def prepare(
         raise InputError(f"{case.name}: has no labels; prepare cases with `truth` only")
     nifti = volumes.read_nifti(case.image)
     axes = orientation.axes_of(nifti, case.image)  # for both: at 45 degrees, rounding would decide for each on its own
-    image, (across, along, thickness) = orientation.turn(nifti, axes)
+    image, spacings = orientation.seen(nifti, axes)
     truth = nib.apply_orientation(labels.rounded(volumes.read_nifti(case.truth).array), axes)
-    kept = _one_every(every / thickness, (truth != BACKGROUND).any(axis=(0, 1)))
-    image, truth = display(image.astype(np.float32)), display(_number(truth[:, :, kept]))
-    shape = in_plane.resampled_shape(image.shape, (along, across), spacing)
-    images = in_plane.image_slices(image, shape, side, percentiles)[kept]
+    kept = _one_every(every / spacings[2], (truth != BACKGROUND).any(axis=(0, 1)))
+    truth = orientation.pictures(_number(truth[:, :, kept]))
+    shape = in_plane.resampled_shape(image.shape, spacings[:2], spacing)
+    images = in_plane.image_slices(image.astype(np.float32), shape, side, percentiles)[kept]
     truth = in_plane.label_slices(truth, shape, side)
     table = pd.DataFrame({"subject": case.name, "modality": case.modality, "slice": kept, "volume": case.name})
     return Prepared(images, truth, table)
@@ -162,11 +162,6 @@ def _number(truth: np.ndarray) -> np.ndarray:
     for value, number in LABELS.items():
         numbers[truth == value] = number
     return numbers
-
-
-def display(volume: np.ndarray) -> np.ndarray:
-    """RAS+ (X, Y, Z) -> (Y, X, Z): anterior is up, the patient's right on the left of the picture; its own inverse."""
-    return volume[::-1, ::-1].swapaxes(0, 1)
 
 
 def _one_every(step: float, labelled: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,18 +27,20 @@ def write(folder: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, fact
 def writing(folder: Path) -> Iterator["Pieces"]:
     """What takes the arrays of a prepared data set a piece at a time, so that memory holds one, however many follow.
 
-    Pieces go to a hidden folder within `folder`, which is removed at the end. What was there is replaced by
-    `Pieces.finish`; a block that fails, or ends without it, leaves that as it was.
+    Pieces go to a hidden folder within `folder`, which is removed at the end, or by the next to write there after a
+    process was killed. What was there is replaced by `Pieces.finish`; a block that fails, or ends without it, leaves
+    that as it was.
 
     Raises:
         InputError: the disk is full, the folder is read-only, or whatever else the system says.
     """
     folder = paths.at(folder)
     with _writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        hidden = tempfile.TemporaryDirectory(prefix=".", dir=folder)
-    with hidden:
-        yield Pieces(folder, Path(hidden.name))
+        hidden = files.unfinished(folder)
+    try:
+        yield Pieces(folder, hidden)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 class Pieces:

@@ -136,18 +136,3 @@ def unpack(folder: Path, name: str, cases: list[str]) -> list[Scan]:
 def tensor(scan: Scan) -> tuple[Tensor, Tensor]:
     """Image (X, Y, Z), float32, and labels (X, Y, Z), uint8, as tensors."""
     return torch.from_numpy(scan.image.astype(np.float32)), torch.from_numpy(scan.labels.astype(np.uint8))
-
-
-def axial(volume: np.ndarray, index: int) -> np.ndarray:
-    """Slice `index` along Z as radiologists see it: the front is up, the patient's right on the left. (Y, X)."""
-    return volume[::-1, ::-1, index].T
-
-
-def coronal(volume: np.ndarray, index: int) -> np.ndarray:
-    """Slice `index` along Y: the head is up, the patient's right on the left. (Z, X)."""
-    return volume[::-1, index, ::-1].T
-
-
-def sagittal(volume: np.ndarray, index: int) -> np.ndarray:
-    """Slice `index` along X: the head is up, the front on the left. (Z, Y)."""
-    return volume[index, ::-1, ::-1].T

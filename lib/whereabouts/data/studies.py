@@ -5,7 +5,8 @@ Both sets are private and have no official layout. Ours follows ACDC's names, be
     <subject>/<sequence>_frameFF.nii.gz       FF counts from 01
     <subject>/<sequence>_frameFF_gt.nii.gz    0 background, 1 right ventricle, 2 myocardium, 3 left ventricle
 
-A study is one sequence of one subject. Its frames share one grid, and at least one of them has labels.
+A study is one sequence of one subject. Its frames share one grid, and at least one of them has labels. Slices are read
+as they are seen: the patient's right on the left, the front on top (`orientation.short_axis`).
 """
 
 import re
@@ -20,7 +21,7 @@ from whereabouts.data import in_plane, names
 from whereabouts.data.cardiac import STRUCTURES
 from whereabouts.data.manifest import Manifest
 from whereabouts.errors import InputError, raise_all
-from whereabouts.formats import volumes
+from whereabouts.formats import orientation, volumes
 from whereabouts.formats.labels import rounded
 from whereabouts.formats.volumes import REGRID
 from whereabouts.pipeline import progress
@@ -45,7 +46,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One study's slices, frame by frame, in the file's order; rows are NIfTI's first axis.
+    """One study's slices, frame by frame, in the file's order, as they are seen.
 
     Args:
         images: (S, side, side) float32 in [0, 1].
@@ -111,9 +112,11 @@ def prepare(
         percentiles: of the study, which become 0 and 1.
     """
     niftis = [volumes.read_nifti(image) for image, _ in study.frames.values()]
-    depth, step = niftis[0].array.shape[2], niftis[0].spacing
-    shape = in_plane.resampled_shape(niftis[0].array.shape, step[:2], spacing)
-    stack = np.concatenate([nifti.array.astype(np.float32) for nifti in niftis], axis=2)
+    axes = orientation.short_axis(niftis[0])  # for all, labels too
+    frames, (step, *_) = zip(*(orientation.seen(nifti, axes) for nifti in niftis), strict=True)
+    depth = frames[0].shape[2]
+    shape = in_plane.resampled_shape(frames[0].shape, step[:2], spacing)
+    stack = np.concatenate(frames, axis=2).astype(np.float32)
     images = in_plane.image_slices(stack, shape, side, percentiles)
     becomes = np.zeros(len(STRUCTURES) + 1, np.uint8)
     becomes[list(structures)] = range(1, len(structures) + 1)
@@ -122,7 +125,7 @@ def prepare(
     rows = []
     for index, (frame, (_, truth)) in enumerate(study.frames.items()):
         if truth is not None:
-            stored = rounded(volumes.read_nifti(truth).array)
+            stored = rounded(orientation.seen(volumes.read_nifti(truth), axes)[0])
             labels[index * depth : (index + 1) * depth] = in_plane.label_slices(becomes[stored], shape, side)
         volume = f"{study.subject}-{study.sequence}-{frame:02d}"
         fixed = truth is not None, volume, area * step[2] / 1000

@@ -221,10 +221,10 @@ PAPER = ("gaussian_noise", "blur", "shot_noise")  # the three that are compared,
 
 
 def shift(images: Tensor, pixels: int, fill: float = 0.0) -> Tensor:
-    """Images or labels (..., W), of any type, with their content moved right; `fill` in the columns that it leaves.
+    """Images or labels (..., H, W), of any type, moved to the viewer's right; `fill` where nothing comes in.
 
     Args:
-        pixels: negative moves left; from W on, nothing but `fill` remains.
+        pixels: along W, across the image as it is seen; negative moves left; from W on, nothing but `fill` remains.
     """
     width = images.shape[-1]
     kept = max(width - abs(pixels), 0)

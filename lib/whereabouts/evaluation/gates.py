@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from whereabouts.data.examples import normalise
 from whereabouts.data.scan import Scan, tensor
 from whereabouts.inference.device import device
 from whereabouts.inference.scans import STRIDE, padded, scan_logits
 from whereabouts.layers.attention_gate import MultiAttentionGate, resize
+from whereabouts.models.sononet import AGSononet
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,27 @@ def inside_and_outside(connections: list[Gated], scan: Scan) -> tuple[float, flo
     inside = scan.labels > 0
     maps = np.mean([on_grid(one.alpha.mean(0), scan) for one in connections], axis=0)
     return float(maps[inside].mean()), float(maps[~inside].mean())
+
+
+@torch.no_grad()
+def support(model: AGSononet, images: Tensor, batch: int = 256) -> np.ndarray:
+    r"""Over what part of a frame attention spreads, in [0, 1]: $1 / (n \sum_i \alpha_i^2)$ of maps that sum to 1.
+
+    It is 1 where all n positions are alike and 1/n where one has everything; the mean of both gates.
+
+    Args:
+        images: frames (N, 1, h, w), uint8, on the device of the model.
+
+    Returns:
+        (N,).
+    """
+    model.eval()
+    parts = []
+    for part in images.split(batch):
+        maps = [alpha.flatten(1) for alpha in model.coefficients(normalise(part.float(), {}))]  # (B, n) each
+        shares = [alpha / alpha.sum(1, keepdim=True) for alpha in maps]
+        parts.append(torch.stack([1 / (one.shape[1] * (one**2).sum(1)) for one in shares]).mean(0).cpu())
+    return torch.cat(parts).numpy()
 
 
 def strongest(features: np.ndarray, scan: Scan) -> int:

@@ -1,4 +1,4 @@
-"""Where INSIDE layers look: their Gaussian maps for given facts, and how far these spread."""
+"""Where INSIDE layers look: their Gaussian maps for given facts, how far these spread, and how much they let pass."""
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ def spread(maps: np.ndarray) -> np.ndarray:
         maps: (..., N, N), not negative, not all zero.
 
     Returns:
-        (...), 0 for a single pixel, 1 for a uniform map.
+        (...), 0 for a single pixel, 1 for a uniform map. It says nothing of how much passes: see `amplitude`.
     """
     n = maps.shape[-1]
     x = np.arange(n)
@@ -40,6 +40,11 @@ def spread(maps: np.ndarray) -> np.ndarray:
         mean = (mass * x).sum(-1)
         variance = variance + (mass * x**2).sum(-1) - mean**2
     return np.sqrt(np.maximum(variance, 0) / 2 / ((n**2 - 1) / 12))
+
+
+def amplitude(maps: np.ndarray) -> np.ndarray:
+    """How much of a feature map passes on average: the mean of (..., N, N) over pixels, (...), from 0, shut, to 1."""
+    return maps.mean((-2, -1))
 
 
 @torch.no_grad()

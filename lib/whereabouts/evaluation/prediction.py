@@ -4,20 +4,19 @@ from collections.abc import Callable
 from math import prod
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from whereabouts import paths
-from whereabouts.data import acdc, in_plane, mmwhs, studies
+from whereabouts.data import acdc, in_plane, studies
 from whereabouts.data.examples import PHASES, Examples, normalise
 from whereabouts.data.layouts import Loaded, Volume
 from whereabouts.data.scan import Scan, isotropic, turned
 from whereabouts.errors import InputError, raise_all
 from whereabouts.evaluation import schema
-from whereabouts.formats import limits
+from whereabouts.formats import limits, orientation
 from whereabouts.inference.device import device
 from whereabouts.inference.scans import masks
 from whereabouts.inference.slices import predict_logits
@@ -69,19 +68,18 @@ class Predictor:
         """Labels (H, W, D), uint8, from 1 in the order of the structures, in the order in which the file is stored."""
         if self.layout == "decathlon":
             return self._scan(volume, loaded)
-        if self.layout == "acdc":
-            return self._slices(loaded.nifti.array, loaded.nifti.spacing[:2], volume.phase)
+        slices, spacing = orientation.seen(loaded.nifti, loaded.axes)
         if self.layout == "studies":
-            return self._frame(volume, loaded)
-        shown = mmwhs.display(nib.apply_orientation(loaded.nifti.array, loaded.axes))
-        across, along, _ = loaded.nifti.spacing[np.argsort(loaded.axes[:, 0])]
-        return _stored(mmwhs.display(self._slices(shown, (along, across), None)), loaded.axes)
+            found = self._frame(volume, slices.shape[:2], spacing[:2])
+        else:
+            found = self._slices(slices, spacing[:2], volume.phase)
+        return orientation.stored(orientation.pictures(found), loaded.axes)
 
     def check(self, volume: Volume, loaded: Loaded) -> None:
         """InputError if the volume would be larger than volumes may be, once it is on the network's grid."""
         if self.input.get("resize"):
             return
-        target, axes = self.input["spacing"], range(3) if loaded.axes is None else loaded.axes[:, 0]
+        target, axes = self.input["spacing"], loaded.axes[:, 0]
         between = None if self.layout == "decathlon" else 2  # along that axis slices are left alone
         grid = zip(loaded.nifti.array.shape, loaded.nifti.spacing, axes, strict=True)
         voxels = [max(1.0, n if axis == between else n * step / target) for n, step, axis in grid]
@@ -101,33 +99,33 @@ class Predictor:
         found = masks(self.model, seen, max(classes), shape=own.image.shape, only=only, **how)
         found = found[[number - 1 for number in classes[1:]]].numpy()
         labels = np.where(found.any(0), found.argmax(0) + 1, 0).astype(np.uint8)
-        return _stored(labels, loaded.axes)
+        return orientation.stored(labels, loaded.axes)
 
-    def _slices(self, image: np.ndarray, spacing: tuple[float, float], phase: str | None) -> np.ndarray:
+    def _slices(self, image: np.ndarray, spacing: np.ndarray, phase: str | None) -> np.ndarray:
         """By a 2D network; prepared as for training (`whereabouts.data.acdc.prepare`) and brought back."""
         shape, side = image.shape[:2], self.input["side"]
         resized = (side, side)
         if not self.input.get("resize"):
-            resized = in_plane.resampled_shape(shape, np.asarray(spacing), self.input["spacing"])
+            resized = in_plane.resampled_shape(shape, spacing, self.input["spacing"])
         slices = in_plane.image_slices(
             image.astype(np.float32), resized, side, tuple(self.input.get("percentiles", (5, 95)))
         )
         return self._labels(slices, resized, shape, phase)
 
-    def _frame(self, volume: Volume, loaded: Loaded) -> np.ndarray:
+    def _frame(self, volume: Volume, shape: tuple[int, int], pixel: np.ndarray) -> np.ndarray:
         """By a 2D network; prepared as for training, together with the other frames, whose scale it shares."""
-        spacing, shape = self.input["spacing"], loaded.nifti.array.shape[:2]
+        spacing = self.input["spacing"]
         if self._study is not volume.study:
             self._study = volume.study
             self._prepared = studies.prepare(volume.study, spacing, self.input["side"], ())
         slices = self._prepared.images[self._prepared.table.volume == volume.name]
-        resized = in_plane.resampled_shape(shape, loaded.nifti.spacing[:2], spacing)
+        resized = in_plane.resampled_shape(shape, pixel, spacing)
         return self._labels(slices, resized, shape, None)
 
     def _labels(
         self, slices: np.ndarray, resized: tuple[int, int], shape: tuple[int, int], phase: str | None
     ) -> np.ndarray:
-        """Labels on the grid of the file, from prepared slices (D, side, side), which the network sees one by one."""
+        """Labels on the file's grid as it is seen, from prepared slices (D, side, side), taken one by one."""
         x = torch.from_numpy(slices)[:, None]
         if self.use["network"] == "position_network":
             x = normalise(x, self.use["statistics"])
@@ -144,12 +142,6 @@ class Predictor:
         if self.given == "position":
             return acdc.slice_positions(None, depth)[:, None]
         return np.zeros((depth, 1), np.float32)
-
-
-def _stored(volume: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """RAS+ -> the order in which the file is stored."""
-    back = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), axes)
-    return nib.apply_orientation(volume, back)
 
 
 def on_grid(logits: Tensor, resized: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:

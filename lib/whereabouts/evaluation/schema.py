@@ -11,6 +11,8 @@ from math import prod
 
 from whereabouts.data import mmwhs
 from whereabouts.data.cardiac import STRUCTURES
+from whereabouts.layers.film import SCALES
+from whereabouts.layers.inside import WIDTHS
 from whereabouts.methods.inside import ARMS
 
 WINDOW = 2**22  # voxels that a 3D network is shown at once; 160 x 160 x 96 in the paper, about 2**21
@@ -57,7 +59,15 @@ _WIDTH = _whole(1, 256)
 
 # What each network is built from, and the layouts that it is trained on.
 FACTS = {
-    "acdc_network": {"arm": _one_of(*ARMS), "condition": _whole(1, 2), "size": _SIDE, "filters": _if_there(_WIDTH)},
+    "acdc_network": {
+        "arm": _one_of(*ARMS),
+        "condition": _whole(1, 2),
+        "size": _SIDE,
+        "filters": _if_there(_WIDTH),
+        "scale": _if_there(_one_of(*SCALES)),
+        "sigma": _if_there(_one_of(*WIDTHS)),
+        "hidden": _if_there(_whole(0, 1024)),
+    },
     "position_network": {
         "network": _one_of("unet", "cnn"),
         "scale": _number(0, 1e4),

@@ -1,7 +1,11 @@
-"""Volumes whose axes are stored in any order and direction: the header's affine says which.
+"""Which way up: volumes are stored with their axes in any order and direction, and are seen in one.
 
-As in nibabel, the sform comes before the qform, and an oblique grid keeps its tilt: axes count as the anatomical ones
-that they are closest to. Which affines count at all is the rule of `whereabouts.formats.nifti_header`.
+That one is the radiologists': in a slice the patient's right is on the left and the front on top (below `pictures` and
+its neighbours). Networks are shown slices as they are seen, so a row of an image runs across and a column down.
+
+The header's affine says how a volume is stored. As in nibabel, the sform comes before the qform, and an oblique grid
+keeps its tilt: axes count as the anatomical ones that they are closest to. Which affines count at all is the rule of
+`whereabouts.formats.nifti_header`. Slices along the heart's short axis have a rule of their own, `short_axis`.
 """
 
 import math
@@ -16,6 +20,9 @@ from whereabouts import paths
 from whereabouts.errors import InputError
 from whereabouts.formats import labels, volumes
 from whereabouts.formats.volumes import REGRID, TOLERANCE, Nifti
+
+ACDC = ("L", "P", "S")  # where the axes of its files point, whatever their headers say
+_STRAIGHT = 1e-3  # of the direction of an axis: within less it is one of the body's
 
 
 def _affine(nifti: Nifti) -> np.ndarray | None:
@@ -42,9 +49,62 @@ def axes_of(nifti: Nifti, path: Path) -> np.ndarray:
     return nib.io_orientation(affine)
 
 
+def short_axis(nifti: Nifti) -> np.ndarray:
+    """The same, (3, 2), for a stack of slices across the heart's long axis, which stay slices in the order of the file.
+
+    Such slices are tilted against the body. So an affine that has no tilt has lost its directions, as ACDC's have
+    (the sform, without the spacing too), and the axes count as ACDC's, which point to the left, the back and on. Of an
+    affine that is tilted, the axis that points most to the left runs across, and the other one down: to the back, the
+    feet, or both. (RAS+ is then a name for against across, up and through, not for where the axes end.)
+    """
+    directions = [affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0) for affine in nifti.affines.values()]
+    tilted = [one for one in directions if not np.allclose(abs(one), abs(one).round(), rtol=0, atol=_STRAIGHT)]
+    if not tilted:
+        return nib.orientations.axcodes2ornt(ACDC)
+    left, down = -tilted[-1][0, :2], -tilted[-1][1:, :2].sum(0)  # of each in-plane axis; the last one is the sform
+    swapped = abs(left[1]) + abs(down[0]) > abs(left[0]) + abs(down[1])
+    across, along = (1, 0) if swapped else (0, 1)
+    axes = np.array([[0.0, 0], [0, 0], [2, 1]])
+    axes[across] = 0, -1 if left[across] >= 0 else 1
+    axes[along] = 1, -1 if down[along] >= 0 else 1
+    return axes
+
+
 def turn(nifti: Nifti, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Voxels and spacing in the order RAS+."""
     return nib.apply_orientation(nifti.array, axes), nifti.spacing[np.argsort(axes[:, 0])]
+
+
+def pictures(volume: np.ndarray) -> np.ndarray:
+    """RAS+ (X, Y, Z, ...) -> axial slices as they are seen, (Y, X, Z, ...): rows, columns, slices; its own inverse."""
+    return volume[::-1, ::-1].swapaxes(0, 1)
+
+
+def seen(nifti: Nifti, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slices as they are seen, (rows, columns, slices, ...), and spacing (3,) along these, in mm."""
+    volume, spacing = turn(nifti, axes)
+    return pictures(volume), spacing[[1, 0, 2]]
+
+
+def stored(volume: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """RAS+ (X, Y, Z) -> the order in which a file of these axes is stored; undoes `turn`."""
+    back = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), axes)
+    return nib.apply_orientation(volume, back)
+
+
+def axial(volume: np.ndarray, index: int) -> np.ndarray:
+    """Slice `index` along Z: the front is up, the patient's right on the left. (Y, X)."""
+    return pictures(volume)[:, :, index]
+
+
+def coronal(volume: np.ndarray, index: int) -> np.ndarray:
+    """Slice `index` along Y: the head is up, the patient's right on the left. (Z, X)."""
+    return volume[::-1, index, ::-1].T
+
+
+def sagittal(volume: np.ndarray, index: int) -> np.ndarray:
+    """Slice `index` along X: the head is up, the front on the left. (Z, Y)."""
+    return volume[index, ::-1, ::-1].T
 
 
 def try_read(path: Path | None, problems: list[str]) -> Nifti | None:

@@ -17,6 +17,7 @@ CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 NORMALISATION = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 LINEAR = {4: "bilinear", 5: "trilinear"}  # by the number of axes of a batch
 OPEN = 3.0  # the bias with which sigmoid gates start: .95 passes
+STARTS = ("open", "released")
 
 
 def resize(x: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
@@ -51,8 +52,8 @@ class AttentionGate(nn.Module):
     """Scale the features at every position by a coefficient in [0, 1] that coarser ones help to choose (section 2.2).
 
     It starts by letting everything pass (sections 3.2 and 3.5): the coefficients are .95 everywhere (sigmoid), or equal
-    (softmax). The released code starts so in classification only. With "shifted" that point has no gradient, so its
-    weights start at random.
+    (softmax), since psi is 0; see `parameter_groups`. The released code starts so in classification only. With
+    "shifted" that point has no gradient, so its weights start at random whatever `start` says.
 
     Args:
         channels: C, feature maps of x.
@@ -64,6 +65,7 @@ class AttentionGate(nn.Module):
         transform: whether a 1x1 convolution with batch normalisation follows.
         bias: whether there is a b_xg.
         align_corners: of the interpolations; True as in PyTorch before 0.4, on which the code was released.
+        start: "open" as above, or "released": psi at random, as all convolutions.
 
     Raises:
         ValueError: an option is unknown.
@@ -80,11 +82,13 @@ class AttentionGate(nn.Module):
         transform: bool = True,
         bias: bool = True,
         align_corners: bool = True,
+        start: str = "open",
     ):
         super().__init__()
         for name, value, known in [
             ("spatial_dims", spatial_dims, CONVOLUTION),
             ("normalisation", normalisation, NORMALISATIONS),
+            ("start", start, STARTS),
         ]:
             if value not in known:
                 raise ValueError(f"{name}={value!r}: unknown; choose one of {', '.join(map(str, known))}")
@@ -96,11 +100,11 @@ class AttentionGate(nn.Module):
         self.transform = nn.Identity()
         if transform:
             self.transform = nn.Sequential(convolution(channels, channels, 1), NORMALISATION[spatial_dims](channels))
-        self.open = normalisation != "shifted"
+        self.open = start == "open" and normalisation != "shifted"
         self.let_pass()
 
     def let_pass(self) -> None:
-        """Set psi so that everything passes."""
+        """Set psi so that everything passes, if the gate starts so."""
         if self.open:
             nn.init.zeros_(self.psi.weight)
             nn.init.constant_(self.psi.bias, OPEN)
@@ -159,3 +163,21 @@ class MultiAttentionGate(nn.Module):
     def forward(self, x: Tensor, g: Tensor) -> Tensor:
         """x (B, C, H, W[, D]) and g (B, G, ...) -> as x."""
         return self.apply_to(x, self.coefficients(x, g))
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """The parameters of a network for its optimiser; those that make the coefficients of open gates do not decay.
+
+    While psi is near 0, data tell W_x and W_g next to nothing. Adam, which scales what little there is to steps of full
+    size, would follow the decay, which always points to 0: in 200 steps of the demo, at a rate of 3e-3 and with three
+    seeds, W_x of the coarsest gates fell to .12 to .19 of its start; so it stays at 1.02 to 1.05. The text has none.
+
+    Args:
+        weight_decay: of all others; in the released code 1e-6 of all.
+    """
+    gates = [layer for layer in model.modules() if isinstance(layer, AttentionGate) and layer.open]
+    kept = [weight for gate in gates for part in (gate.w_x, gate.w_g, gate.psi) for weight in part.parameters()]
+    ours = set(map(id, kept))
+    decaying = [weight for weight in model.parameters() if id(weight) not in ours]
+    groups = {"params": decaying, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}
+    return [group for group in groups if group["params"]]

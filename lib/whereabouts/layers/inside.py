@@ -9,6 +9,8 @@ Coordinates: an axis of N pixels spans [-1, 1] edge to edge, so that pixel k has
 Gaussian has peak 1; it is no normalised density.
 
 Differs from the released code, by default: gamma in place of 1 - gamma, and the width as the text has it (`WIDTHS`).
+So read, a fresh layer passes next to nothing: gamma is near 0, and its Gaussians let 3% of a map through. The chapter
+trains another reading (docs/readings.md says which, and on what evidence).
 """
 
 from collections.abc import Sequence
@@ -36,8 +38,11 @@ def wide_width(s: Tensor, n: int) -> Tensor:
 
 
 # How the head's output s becomes a standard deviation, in the coordinates that span [-1, 1] over N pixels.
-WIDTHS = {"text": text_width, "code": code_width, "wide": wide_width}
-ACTIVATIONS = {"text": torch.sigmoid, "code": torch.tanh, "wide": torch.sigmoid}
+WIDTHS = {"text": text_width, "open": text_width, "wide": wide_width, "code": code_width}
+ACTIVATIONS = {"text": torch.sigmoid, "open": torch.sigmoid, "wide": torch.sigmoid, "code": torch.tanh}
+# The bias of s at the start. The paper is silent and the released code has 0; at 3 the sigmoid is .95, the widest that
+# the text allows, from which the penalty on the widths has something to take away.
+STARTS = {"text": 0.0, "open": 3.0, "wide": 0.0, "code": 0.0}
 
 
 def gaussian(mu: Tensor, sigma: Tensor, n: int) -> Tensor:
@@ -64,7 +69,7 @@ class INSIDE(nn.Module):
         film: whether gamma and beta follow the attention; False gives Table 1's variants "w/o FiLM", x * a.
         hidden: width h of the hypernetwork; c/2 if None.
         scale: "gamma" as in the paper, or "1-gamma" as in the released code.
-        sigma: "text", "code" or "wide"; see `WIDTHS`.
+        sigma: "text", "open", "wide" or "code"; see `WIDTHS` and `STARTS`.
         spatial_dims: 2, or 3 for volumes (B, C, H, W, D).
 
     Raises:
@@ -96,6 +101,7 @@ class INSIDE(nn.Module):
         self.gaussians = channels if attention == "multiple" else 1
         self.parts = (2 * channels if film else 0, spatial_dims * self.gaussians, spatial_dims * self.gaussians)
         self.hypernetwork = hypernetwork(condition, hidden or channels // 2, sum(self.parts))
+        nn.init.constant_(self.hypernetwork[-1].bias[-self.parts[-1] :], STARTS[sigma])
 
     def parameters_of(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z (B, K) -> gamma and beta together (B, 2C or 0), means in [-1, 1] and raw widths, both (axes, B, C or 1)."""

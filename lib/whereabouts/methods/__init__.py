@@ -28,5 +28,6 @@ def register(name: str, layer: Callable, title: str) -> None:
         raise InputError(f"{name}: no name for a method of your own; write a new one in a-z, 0-9 and _")
     if not title.strip() or title in [other for known, other in inside.METHOD_NAMES.items() if known != name]:
         raise InputError(f"{name}: titled {title!r}, which is empty or another's; write one of its own")
-    METHODS[name], inside.METHOD_NAMES[name] = layer, title
+    METHODS[name] = lambda channels, condition, size, readings: layer(channels, condition, size)
+    inside.METHOD_NAMES[name] = title
     inside.ARMS += [arm for arm in (f"{name}-position", f"{name}-phase") if arm not in inside.ARMS]

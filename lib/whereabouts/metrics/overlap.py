@@ -65,7 +65,8 @@ def soft_dice(logits: Tensor, mask: Tensor) -> Tensor:
 def pooled_soft_dice(logits: Tensor, labels: Tensor, epsilon: float = 0.1) -> Tensor:
     """Dice of the foreground's probabilities, all classes pooled, of each slice: the "avg" of SDNet's released code.
 
-    There epsilon stands inside the factor 2, so that an empty slice predicted empty scores 2; it scores 1 here.
+    As there, epsilon stands beside the factor 2, so that an empty slice predicted empty scores 1. (In the released
+    loss it stands inside.)
 
     Args:
         logits: (N, C, H, W), background first.

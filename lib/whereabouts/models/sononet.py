@@ -12,6 +12,7 @@ from whereabouts.models.unet3d import initialise
 
 WIDTHS = (64, 128, 256, 512, 512)  # over the feature scale: 8 gives Sononet-8, 4 and 2 give Sononet-16 and -32
 DEPTHS = (3, 3, 3, 2, 2)  # convolutions of each stage; layers 11, 14 and 17 are the last ones of stages 3, 4 and 5
+GATINGS = ("grid", "global")
 
 # how the three attended vectors become one answer -> the weight of each head's loss
 AGGREGATIONS = {
@@ -45,12 +46,12 @@ class Backbone(nn.Module):
             inputs = width
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """x (B, inputs, H, W) -> maps of stages 3, 4, 5: (B, F3, H/4, W/4), (B, F4, H/8, W/8), (B, F5, H/16, W/16)."""
+        """x (B, inputs, H, W) -> maps of all stages, from (B, F1, H, W) to (B, F5, H/16, W/16)."""
         maps = []
         for number, stage in enumerate(self.stages):
             x = stage(max_pool2d(x, 2) if number else x)
             maps.append(x)
-        return maps[2:]
+        return maps
 
 
 class Sononet(nn.Module):
@@ -80,12 +81,16 @@ class Sononet(nn.Module):
 class AGSononet(nn.Module):
     """Attention gates on the maps of stages 3 and 4, gated by those of stage 5; attended sums replace the average.
 
+    Maps are interpolated with `align_corners`, as by PyTorch before 0.4, on which the code was released.
+
     177,068, 700,716 and 2,787,884 parameters with "mean", 14 classes and a feature scale of 8, 4 and 2.
 
     Args:
         classes, feature_scale: as for `Sononet`.
         aggregation: one of `AGGREGATIONS`.
         normalisation: of the gates; see `whereabouts.layers.attention_gate.NORMALISATIONS`.
+        gating: by the maps of stage 5 ("grid"), or by their mean over the image ("global"; section 1.2).
+        gated: two stages, counted from 0, whose maps are gated; (1, 3) has layer 7 in place of 11.
 
     Raises:
         ValueError: an option is unknown.
@@ -97,19 +102,22 @@ class AGSononet(nn.Module):
         feature_scale: float = 8,
         aggregation: str = "deep_supervision",
         normalisation: str = "shifted",
+        gating: str = "grid",
+        gated: tuple[int, int] = (2, 3),
     ):
         super().__init__()
-        if aggregation not in AGGREGATIONS:
-            raise ValueError(f"aggregation={aggregation!r}: unknown; choose one of {', '.join(AGGREGATIONS)}")
+        for name, value, known in [("aggregation", aggregation, AGGREGATIONS), ("gating", gating, GATINGS)]:
+            if value not in known:
+                raise ValueError(f"{name}={value!r}: unknown; choose one of {', '.join(known)}")
         f = [int(width / feature_scale) for width in WIDTHS]
-        options = {"subsample": 1, "transform": False, "bias": False, "align_corners": False}
-        self.aggregation = aggregation
+        options = {"subsample": 1, "transform": False, "bias": False}
+        self.aggregation, self.gating, self.gated = aggregation, gating, gated
         self.backbone = Backbone(f)
         self.gates = nn.ModuleList(
-            AttentionGate(width, f[4], f[3], spatial_dims=2, normalisation=normalisation, **options)
-            for width in (f[2], f[3])
+            AttentionGate(f[stage], f[4], f[3], spatial_dims=2, normalisation=normalisation, **options)
+            for stage in gated
         )
-        vectors = [f[2], f[3], f[4]]
+        vectors = [*(f[stage] for stage in gated), f[4]]
         self.heads = nn.ModuleList()  # on each vector
         if aggregation != "concatenation":
             self.heads.extend(nn.Linear(width, classes) for width in vectors)
@@ -120,16 +128,20 @@ class AGSononet(nn.Module):
             self.joint = nn.Linear(sum(vectors), classes)
         initialise(self)
 
+    def told(self, maps: list[Tensor]) -> list[tuple[AttentionGate, Tensor, Tensor]]:
+        """Each gate with the features (B, F, H', W') that it scales and those that gate it."""
+        g = maps[-1].mean((2, 3), keepdim=True) if self.gating == "global" else maps[-1]
+        return [(gate, maps[stage], g) for gate, stage in zip(self.gates, self.gated, strict=True)]
+
     def coefficients(self, x: Tensor) -> list[Tensor]:
-        """Attention maps of both gates, (B, 1, H/4, W/4) and (B, 1, H/8, W/8)."""
-        *fine, g = self.backbone(x)
-        return [gate.coefficients(maps, g) for gate, maps in zip(self.gates, fine, strict=True)]
+        """Attention maps of both gates, (B, 1, H/4, W/4) and (B, 1, H/8, W/8) of stages 3 and 4."""
+        return [gate.coefficients(fine, g) for gate, fine, g in self.told(self.backbone(x))]
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, 1, H, W) -> logits (B, heads, C)."""
-        *fine, g = self.backbone(x)
-        vectors = [gate(maps, g).sum((2, 3)) for gate, maps in zip(self.gates, fine, strict=True)]
-        vectors.append(g.mean((2, 3)))  # (B, F3), (B, F4), (B, F5)
+        maps = self.backbone(x)
+        vectors = [gate(fine, g).sum((2, 3)) for gate, fine, g in self.told(maps)]
+        vectors.append(maps[-1].mean((2, 3)))  # (B, F3), (B, F4), (B, F5)
         scales = [head(vector) for head, vector in zip(self.heads, vectors, strict=False)]  # (B, C) each
         if self.aggregation == "mean":
             return torch.stack(scales, dim=1)

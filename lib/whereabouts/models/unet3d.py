@@ -14,6 +14,7 @@ from whereabouts.layers.inside import INSIDE
 
 WIDTHS = (64, 128, 256, 512, 1024)
 GATED = (1, 2, 3)  # levels, counted from 0, whose skip connections are gated: all but the finest
+GATINGS = ("decoder", "centre", "global")
 
 
 def widths(feature_scale: float) -> list[int]:
@@ -32,7 +33,7 @@ class Block(nn.Sequential):
 
 
 def initialise(model: nn.Module) -> None:
-    """He's normal weights, batch normalisation near 1 (released), and gates that let everything pass (the text)."""
+    """He's normal weights, batch normalisation near 1 (released), and gates as their `start` says."""
     for layer in model.modules():
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
             nn.init.kaiming_normal_(layer.weight)
@@ -117,8 +118,9 @@ class AttentionUNet3D(UNet3D):
 
     Args:
         gates: how many on each skip connection.
-        gating: "decoder", the maps just below the skip connection, or "centre", the coarsest ones.
-        subsample: see `AttentionGate`.
+        gating: "decoder", the maps just below the skip connection; "centre", the coarsest ones; or "global", their mean
+            over the image, which tells all positions the same (the attention before the paper's, section 1.2).
+        subsample, normalisation, start: see `AttentionGate`.
         options: of `UNet3D`.
 
     Raises:
@@ -132,32 +134,34 @@ class AttentionUNet3D(UNet3D):
         gates: int = 2,
         gating: str = "decoder",
         subsample: int = 2,
+        normalisation: str = "sigmoid",
+        start: str = "open",
         **options,
     ):
         super().__init__(classes, filters, **options)
-        if gating not in ("decoder", "centre"):
-            raise ValueError(f"gating={gating!r}: unknown; choose one of decoder, centre")
+        if gating not in GATINGS:
+            raise ValueError(f"gating={gating!r}: unknown; choose one of {', '.join(GATINGS)}")
         f = filters or widths(4)
         self.gating = gating
-        signal = {level: f[3] if gating == "centre" else f[level + 1] for level in GATED}
+        signal = {level: f[level + 1] if gating == "decoder" else f[3] for level in GATED}
+        gate = {"subsample": subsample, "normalisation": normalisation, "start": start}
         self.signal = nn.Sequential(nn.Conv3d(f[4], signal[3], 1), nn.BatchNorm3d(signal[3]), nn.ReLU(inplace=True))
         self.gates = nn.ModuleDict(
             {
-                str(level): MultiAttentionGate(
-                    f[level], signal[level], gates, subsample=subsample, align_corners=self.align_corners
-                )
+                str(level): MultiAttentionGate(f[level], signal[level], gates, align_corners=self.align_corners, **gate)
                 for level in GATED
             }
         )
         initialise(self)
 
     def context(self, centre: Tensor) -> Tensor:
-        return self.signal(centre)
+        maps = self.signal(centre)
+        return maps.mean((2, 3, 4), keepdim=True) if self.gating == "global" else maps
 
     def skip(self, level: int, x: Tensor, below: Tensor, context: Tensor, z: Tensor | None) -> Tensor:
         if level not in GATED:
             return x
-        g = context if level == max(GATED) or self.gating == "centre" else below
+        g = below if self.gating == "decoder" and level < max(GATED) else context
         return self.gates[str(level)](x, g)
 
 
@@ -184,17 +188,28 @@ class InsideUNet3D(UNet3D):
         condition: K, length of z.
         hidden: width of the layers' hypernetworks in parts of their channels; 2.56 makes the network as large as one
             with two gates a skip connection.
+        scale, sigma: see `INSIDE`. By default it starts as gates do, by letting nearly everything pass: a factor of 1
+            and, over the map, wide Gaussians.
         options: of `UNet3D`.
     """
 
     def __init__(
-        self, classes: int = 2, filters: list[int] | None = None, condition: int = 3, hidden: float = 2.56, **options
+        self,
+        classes: int = 2,
+        filters: list[int] | None = None,
+        condition: int = 3,
+        hidden: float = 2.56,
+        scale: str = "1-gamma",
+        sigma: str = "wide",
+        **options,
     ):
         super().__init__(classes, filters, **options)
         f = filters or widths(4)
         self.inside = nn.ModuleDict(
             {
-                str(level): INSIDE(f[level], condition, hidden=round(hidden * f[level]), spatial_dims=3)
+                str(level): INSIDE(
+                    f[level], condition, hidden=round(hidden * f[level]), scale=scale, sigma=sigma, spatial_dims=3
+                )
                 for level in GATED
             }
         )

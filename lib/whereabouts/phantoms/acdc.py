@@ -13,6 +13,7 @@ import numpy as np
 from whereabouts import files
 from whereabouts.errors import InputError
 from whereabouts.phantoms import short_axis
+from whereabouts.phantoms.scanner import tint
 from whereabouts.phantoms.torso import Torso
 from whereabouts.pipeline import progress
 
@@ -29,8 +30,7 @@ def write(root: Path, patients: int, frames: int, rng: np.random.Generator, vari
         patients: number of patients; groups take turns in the order of `GROUPS`.
         frames: number of frames in a cine, at least 2.
         rng: the only source of randomness.
-        variety: how much scanners differ in tone and in their coils' shading; see `_tint`. With 0 a network that has
-            seen one patient knows the others, which on the challenge's own images it does not.
+        variety: how much scanners differ; see `whereabouts.phantoms.scanner.tint`.
 
     Raises:
         InputError: where `frames` is below 2.
@@ -64,7 +64,7 @@ def _write_patient(folder: Path, name: str, group: str, frames: int, rng: np.ran
     torso = Torso.sample(rng)
     images, labels = short_axis.draw(heart, torso, scan, short_axis.contraction(frames, diastole, systole), rng)
     if variety:
-        images = _tint(images, scan.spacing, variety, *rng.spawn(1))
+        images = tint(images, zooms[:2], variety, *rng.spawn(1))
     images = np.round(images * rng.uniform(180, 900)).astype(np.int16)  # scanners scale as they please
     folder.mkdir(parents=True, exist_ok=True)
     height, weight = rng.normal(171, 9), rng.normal(75, 14)
@@ -82,19 +82,6 @@ def _write_patient(folder: Path, name: str, group: str, frames: int, rng: np.ran
         stem = f"{name}_frame{frame + 1:02d}"
         save(folder / f"{stem}.nii.gz", images[..., frame], zooms[:3])
         save(folder / f"{stem}_gt.nii.gz", labels[..., frame], zooms[:3])
-
-
-def _tint(images: np.ndarray, spacing: float, variety: float, rng: np.random.Generator) -> np.ndarray:
-    """`images` (across, down, slices, frames) in another scanner's tone and under other coils.
-
-    Intensities are raised to a power between exp(-variety) and exp(variety), the brightest left alone, and multiplied
-    by the exponential of a slope of at most `variety` in 100 mm in a random direction.
-    """
-    power, steep, angle = rng.uniform((-variety, 0, 0), (variety, variety, 2 * np.pi))
-    across, down = ((np.arange(length, dtype=np.float32) - length / 2) * spacing / 100 for length in images.shape[:2])
-    slope = steep * (np.cos(angle) * across[:, None] + np.sin(angle) * down[None])  # (across, down)
-    top = images.max()
-    return top * (images / top) ** np.float32(np.exp(power)) * np.exp(slope)[:, :, None, None].astype(np.float32)
 
 
 def _sample_scan(frames: int, rng: np.random.Generator) -> tuple[short_axis.Scan, tuple[float, ...]]:

@@ -18,6 +18,7 @@ import numpy as np
 from whereabouts.data.cardiac import BACKGROUND, RIGHT_VENTRICLE
 from whereabouts.phantoms import short_axis
 from whereabouts.phantoms.acdc import require_cycle, save
+from whereabouts.phantoms.scanner import tint
 from whereabouts.phantoms.short_axis import ANGLES, Heart, Scan
 from whereabouts.phantoms.torso import Torso
 from whereabouts.pipeline import progress
@@ -28,7 +29,7 @@ DESCENDING = np.pi / 3  # angle of the middle of the left anterior descending ar
 TERRITORY = 2 * np.pi / 3  # half-width of the window whose half-maximum is that territory, 120 degrees wide
 
 
-def write_qmri(root: Path, volunteers: int, frames: int, rng: np.random.Generator) -> None:
+def write_qmri(root: Path, volunteers: int, frames: int, rng: np.random.Generator, variety: float = 0) -> None:
     """Write cines of healthy volunteers as a 3 T scanner would show them, all in the same orientation.
 
     Volunteer k comes from the k-th generator spawned from `rng`, so it does not depend on how many follow.
@@ -38,6 +39,7 @@ def write_qmri(root: Path, volunteers: int, frames: int, rng: np.random.Generato
         volunteers: how many.
         frames: of a cine, at least 2.
         rng: the only source of randomness.
+        variety: how much scanners differ; see `whereabouts.phantoms.scanner.tint`.
 
     Raises:
         InputError: where `frames` is below 2.
@@ -50,6 +52,8 @@ def write_qmri(root: Path, volunteers: int, frames: int, rng: np.random.Generato
         slices = int(np.ceil(length / thickness)) + 1  # down to the apex, or just below it
         scan = _sample_scan((256, 208, slices), spacing, (0, (slices - 1) * thickness / length), child)
         images, labels = short_axis.draw(heart, Torso.sample(child), scan, _sample_beats(frames, child), child)
+        if variety:
+            images = tint(images, (spacing, spacing), variety, *child.spawn(1))
         images *= child.uniform(180, 900)  # scanners scale as they please
         folder = Path(root) / f"volunteer{index + 1:02d}"
         _save_study(folder, "cine", images, labels[..., :1], (spacing, spacing, thickness))

@@ -18,6 +18,7 @@ import numpy as np
 from whereabouts.phantoms import chest_volume
 from whereabouts.phantoms.chest_volume import Chest
 from whereabouts.phantoms.painting import require, smooth
+from whereabouts.phantoms.scanner import tint
 from whereabouts.phantoms.whole_heart import LABELS, Heart, Space, Tissue
 from whereabouts.pipeline import progress
 
@@ -59,7 +60,7 @@ class Grid(NamedTuple):
         return Space(*found)
 
 
-def write(root: Path, cases: int, step: float, rng: np.random.Generator) -> None:
+def write(root: Path, cases: int, step: float, rng: np.random.Generator, variety: float = 0) -> None:
     """Write `cases` CT volumes below `root`/ct_train and as many MR volumes below `root`/mr_train.
 
     Both modalities show hearts of the same distribution. Case k comes from the k-th generator spawned from `rng`, so it
@@ -70,6 +71,8 @@ def write(root: Path, cases: int, step: float, rng: np.random.Generator) -> None
         cases: number of volumes of either modality, from 1 to 999.
         step: size of the voxels, mm, about which each volume's own varies; slices are 1 to 2 of them apart.
         rng: the only source of randomness.
+        variety: how much scanners of MR differ (`whereabouts.phantoms.scanner.tint`), and the contrast medium and the
+            dose of CT (`_injection`).
 
     Raises:
         InputError: `cases` or `step` is out of range.
@@ -78,15 +81,15 @@ def write(root: Path, cases: int, step: float, rng: np.random.Generator) -> None
     for index, child in enumerate(progress.bar(rng.spawn(cases), desc="MM-WHS phantom", unit="case")):
         for modality, own in zip(("ct", "mr"), child.spawn(2), strict=True):
             name = f"{modality}_train"
-            _write_case(Path(root) / name, f"{name}_{1001 + index}", modality, step, own)
+            _write_case(Path(root) / name, f"{name}_{1001 + index}", modality, step, own, variety)
 
 
-def _write_case(folder: Path, name: str, modality: str, step: float, rng: np.random.Generator) -> None:
+def _write_case(folder: Path, name: str, modality: str, step: float, rng: np.random.Generator, variety: float) -> None:
     """Draw a patient, scan it, and write image and labels into `folder`."""
     heart = Heart.sample(rng)
     chest = Chest.sample(heart, rng)
     grid = _sample_grid(heart, AXES[modality], step, rng)
-    image, labels = (_ct if modality == "ct" else _mr)(heart, chest, grid, rng)
+    image, labels = (_ct if modality == "ct" else _mr)(heart, chest, grid, rng, variety)
     if rng.random() < 0.1:
         atrium = np.argwhere(labels == LABELS["left atrium"])
         labels[tuple(rng.choice(atrium, 4, replace=False).T)] = STRAY
@@ -140,7 +143,20 @@ def _scan(
     return image.T, labels.T
 
 
-def _ct(heart: Heart, chest: Chest, grid: Grid, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _injection(tissue: Tissue, variety: float, rng: np.random.Generator) -> Tissue:
+    """`tissue` of a CT after more or less contrast medium, earlier or later, at another voltage of the tube.
+
+    What the blood of either side and the myocardium have above blood without medium, 45 HU, is multiplied by numbers
+    of their own between exp(-variety) and exp(variety).
+    """
+    factors = np.exp(rng.uniform(-variety, variety, 3))
+    values = 45 + factors * (np.array([tissue.left, tissue.right, tissue.myocardium]) - 45)
+    return tissue._replace(**dict(zip(("left", "right", "myocardium"), values, strict=True)))
+
+
+def _ct(
+    heart: Heart, chest: Chest, grid: Grid, rng: np.random.Generator, variety: float
+) -> tuple[np.ndarray, np.ndarray]:
     """A CT angiogram, Hounsfield units, and labels: contrast fills the left side, and more or less of the right one."""
     tissue = Tissue(
         air=-1000,
@@ -155,12 +171,19 @@ def _ct(heart: Heart, chest: Chest, grid: Grid, rng: np.random.Generator) -> tup
         liver=rng.uniform(65, 110),
         texture=rng.uniform(8, 14),
     )
+    if variety:
+        (other,) = rng.spawn(1)
+        tissue = _injection(tissue, variety, other)
     image, labels = _scan(heart, chest, tissue, grid, rng)
     noise = rng.uniform(15, 30) * rng.standard_normal(image.shape, np.float32)
+    if variety:
+        noise *= np.float32(np.exp(other.uniform(0, variety)))  # less dose
     return np.maximum(image + noise, -1024), labels
 
 
-def _mr(heart: Heart, chest: Chest, grid: Grid, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _mr(
+    heart: Heart, chest: Chest, grid: Grid, rng: np.random.Generator, variety: float
+) -> tuple[np.ndarray, np.ndarray]:
     """A balanced steady-state MR angiogram, arbitrary units, and labels: the coils' gain drifts, noise is Rician."""
     blood = rng.uniform(0.95, 1.1)
     tissue = Tissue(
@@ -181,4 +204,7 @@ def _mr(heart: Heart, chest: Chest, grid: Grid, rng: np.random.Generator) -> tup
     drift = smooth(rng, shape, 90 / grid.zooms[0], 90 / grid.zooms[2]).T
     image *= np.exp(rng.uniform(0.05, 0.13) * drift)
     noise = rng.uniform(0.02, 0.045) * rng.standard_normal((2, *shape), np.float32)
-    return rng.uniform(250, 1200) * np.hypot(image + noise[0].T, noise[1].T), labels
+    image = np.hypot(image + noise[0].T, noise[1].T)
+    if variety:
+        image = tint(image, grid.zooms, variety, *rng.spawn(1))
+    return rng.uniform(250, 1200) * image, labels

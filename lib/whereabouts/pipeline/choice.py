@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -120,7 +120,28 @@ def begin(said: dict[str, str]) -> bool:
         kept = paths.at(FOLDER) / f"{name}.lock"
         if _is_whole(kept):
             files.write_bytes(lock, kept.read_bytes())
+        _shorten(lock)
     return True
+
+
+def _shorten(lock: Path) -> None:
+    """Leave out of `dvc.lock` the stages that this choice does not have, or has with another command.
+
+    DVC would take up nothing of them, and writes the file anew after each stage: the demo's takes it a second.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.utils.serialize import modify_yaml
+
+    if not _is_whole(lock):
+        return
+    with suppress(DvcException), Repo(str(paths.ROOT)) as repo:  # what is wrong with dvc.yaml, DVC says when it runs
+        commands = {stage.addressing: stage.cmd for stage in repo.index.stages}
+        stages = YAML(typ="safe").load(lock).get("stages") or {}
+        if others := [name for name, stage in stages.items() if stage.get("cmd") != commands.get(name)]:
+            with modify_yaml(lock) as content:
+                for name in others:
+                    del content["stages"][name]
 
 
 def _is_whole(lock: Path) -> bool:

@@ -35,7 +35,7 @@ class Request:
 
     Args:
         options: name -> text, number, list, `true` or `false`.
-        again: those of a second try, after memory or time ran out.
+        again: those of a second try, after memory or time ran out; of time and memory never less than of the first.
         submit: a command line that submits a script, waits for the job, and ends with its exit code; "" for sbatch.
         cancel: a command line that cancels the job.
         python: what runs Python in the job; "" for this Python.
@@ -95,7 +95,29 @@ def request(notebook: str, where: str) -> Request:
             problems += unknown(name, settings.get(name) or "", names)
     raise_all(problems)
     again = options.pop(AGAIN, None) or {}
+    again = {name: _larger(options.get(name), value) for name, value in again.items()}
     return Request(options, again, **{name: line for name, line in settings.items() if line})
+
+
+def _larger(first: object, second: object) -> object:
+    """The second, unless both are times or memories, as Slurm writes them, and the first is more.
+
+    A second try's may come from another file, or another pattern, than what it is beside.
+    """
+    amounts = [_amount(str(value)) for value in (first, second)]
+    return first if None not in amounts and amounts[0] > amounts[1] else second
+
+
+def _amount(value: str) -> float | None:
+    """Minutes of 90, 90:00, 1:30:00, 1-12 or 1-12:30:00; megabytes of 64G; None of anything else."""
+    if match := re.fullmatch(r"(\d+)([KMGT])B?", value, re.IGNORECASE):
+        return int(match[1]) * 1024.0 ** ("KMGT".index(match[2].upper()) - 1)
+    if not (match := re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", value)):
+        return None
+    days, *parts = (None if part is None else int(part) for part in match.groups())
+    parts = [part for part in parts if part is not None]
+    units = (60, 1, 1 / 60) if days is not None or len(parts) == 3 else (1, 1 / 60)
+    return (days or 0) * 1440 + sum(part * unit for part, unit in zip(parts, units, strict=False))
 
 
 def unknown(setting: str, line: str, names: Iterable[str]) -> list[str]:

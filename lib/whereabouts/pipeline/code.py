@@ -3,6 +3,7 @@
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from whereabouts import paths
@@ -17,13 +18,11 @@ def modules(source: str, root: Path = paths.ROOT) -> list[str]:
     Of a package only what is asked for counts: `from whereabouts.layers import FiLM` uses layers/film.py and what that
     uses, not all that layers/__init__.py passes on.
     """
-    seen, todo = set(), [source]
+    seen, todo = set(), _used(source, root)
     while todo:
-        for name in _imported(todo.pop()):
-            file = _file(name.split("."), root) if name.split(".")[0] == PACKAGE else None
-            if file and file not in seen:
-                seen.add(file)
-                todo.append(file.read_text(encoding="utf-8"))
+        if (file := todo.pop()) not in seen:
+            seen.add(file)
+            todo += _used_by(file, root)
     return sorted(file.relative_to(root).as_posix() for file in seen)
 
 
@@ -60,6 +59,17 @@ def digest(source: str) -> str:
         elif line.strip():
             kept.append(line.rstrip())
     return hashlib.sha256(b"\n".join(kept)).hexdigest()
+
+
+def _used(source: str, root: Path) -> list[Path]:
+    """The files of the package that a source uses itself."""
+    found = [_file(name.split("."), root) for name in _imported(source) if name.split(".")[0] == PACKAGE]
+    return [file for file in found if file]
+
+
+@cache
+def _used_by(file: Path, root: Path) -> list[Path]:
+    return _used(file.read_text(encoding="utf-8"), root)
 
 
 def _imported(source: str) -> Iterator[str]:

@@ -91,7 +91,7 @@ def execute(notebook: Path, output: Path, values: dict) -> int:
     with surroundings.folder() as folder:
         kernel, executed = KernelProcess(folder), folder / "executed.ipynb"
         channels = {
-            identity.CHANNEL: identity.of(notebook.read_text(encoding="utf-8-sig"), values),
+            identity.CHANNEL: identity.of(notebooks.code_text(notebook), values),
             interruption.CHANNEL: str(folder / "interrupt"),
             progress.CHANNEL: str(folder / "progress"),
         }
@@ -113,25 +113,34 @@ def _run(
     notebook: Path, executed: Path, values: dict, kernel: KernelProcess, environment: dict[str, str], name: str
 ) -> list[str]:
     """papermill, and what it says when a notebook does not run through: lines, none if it does."""
-    import papermill
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            papermill.log.logger.disabled = True  # what it logs is said below
             kernel.start(environment)
-            papermill.execute_notebook(
-                notebooks.read(notebook),  # not its path, in which papermill takes {braces} for parameters
-                str(executed).replace("{", "{{").replace("}", "}}"),
-                parameters=values,
-                km=kernel.manager,
-                kernel_name=kernel.name,
-                language="python",
-                cwd=str(paths.ROOT),
-                progress_bar=False,
-                autosave_cell_every=0,
-                start_timeout=300,
-            )
+            return _papermill(notebook, executed, values, kernel, name)
+    except RuntimeError:  # nbclient's DeadKernelError
+        return [f"stopped; {AGAIN}" if kernel.stopped else f"{name}: {kernel.ended()}"]
+    except KeyboardInterrupt:
+        return [f"stopped; {AGAIN}"]
+
+
+def _papermill(notebook: Path, executed: Path, values: dict, kernel: KernelProcess, name: str) -> list[str]:
+    import papermill  # while the kernel starts, which takes as long
+
+    try:
+        papermill.log.logger.disabled = True  # what it logs is said below
+        papermill.execute_notebook(
+            notebooks.read(notebook),  # not its path, in which papermill takes {braces} for parameters
+            str(executed).replace("{", "{{").replace("}", "}}"),
+            parameters=values,
+            km=kernel.manager,
+            kernel_name=kernel.name,
+            language="python",
+            cwd=str(paths.ROOT),
+            progress_bar=False,
+            autosave_cell_every=0,
+            start_timeout=300,
+        )
     except papermill.PapermillExecutionError as error:
         if error.ename in ("InputError", "Interrupted"):
             return error.evalue.splitlines()
@@ -140,8 +149,4 @@ def _run(
         return [f"{name}: cell {error.exec_count}: {error.ename}: {' '.join(error.evalue.split())}"]
     except papermill.exceptions.PapermillException as error:
         return [f"{name}: {error}"]
-    except RuntimeError:  # nbclient's DeadKernelError
-        return [f"stopped; {AGAIN}" if kernel.stopped else f"{name}: {kernel.ended()}"]
-    except KeyboardInterrupt:
-        return [f"stopped; {AGAIN}"]
     return []

@@ -8,7 +8,7 @@ CHANNEL = "WHEREABOUTS_RUN"  # the runner names the run here
 
 
 def of(notebook: str, values: dict) -> str:
-    """sha256 of a notebook's text, in which the runner's copy names the code that it uses, and of its parameters."""
+    """sha256 of what stands for a notebook's code (`notebooks.code_text`), and of its parameters."""
     return hashlib.sha256(json.dumps([notebook, values], sort_keys=True).encode()).hexdigest()
 
 

@@ -2,8 +2,8 @@
 
 `python -m whereabouts.pipeline.notebooks` writes the normal form of every notebook below `notebooks/` to
 `build/notebooks/`, which is what the pipeline runs: opening a notebook and running it by hand makes no result stale.
-With it goes a digest of every module that the notebook uses: a stage is stale where, and only where, code of its own
-was changed.
+Beside it goes its code as digests, of each cell and of every module that it uses, and that is what a stage depends on:
+it is stale where, and only where, code of its own was changed, not a comment, nor the prose of the notebook.
 """
 
 import ast
@@ -14,8 +14,9 @@ from pathlib import Path
 
 for name in ("NBFORMAT_VALIDATOR", "TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR"):  # nobody's settings count
     os.environ.pop(name, None)
-# nbformat's schema checker would build a grammar of internationalised addresses, for a second; notebooks have none
-sys.modules.setdefault("rfc3987_syntax", None)
+# nbformat's schema checker would build a grammar of internationalised addresses, for a second, and load what reads
+# durations; notebooks have neither
+sys.modules |= dict.fromkeys({"rfc3987_syntax", "isoduration"} - sys.modules.keys())
 import nbformat  # noqa: E402
 
 from whereabouts import files, paths  # noqa: E402
@@ -29,6 +30,7 @@ RUNNER = (  # what makes an executed notebook, whatever is in it
     "lib/whereabouts/pipeline/notebooks.py",
     "lib/whereabouts/pipeline/surroundings.py",
 )
+CODE = ".code.json"  # beside a notebook below build/notebooks, in place of .ipynb
 EXAMPLES = {"int": 1, "float": 0.5, "str": "a word", "bool": True, "list": [1, 2], "dict": {"key": 1}}
 METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 
@@ -161,44 +163,48 @@ def parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, object]:
 
 
 def strip_all(root: Path = paths.ROOT) -> None:
-    """Write every notebook below `build/notebooks/`: normalised, without outputs, with a digest of its code.
+    """Write every notebook below `build/notebooks/`: normalised, without outputs; and beside it its code.
 
     Raises:
         InputError: for each that cannot be read or is not Python; the others are written all the same.
     """
     source, problems = root / "notebooks", []
     for path in listed(source):
+        place = root / "build/notebooks" / path.relative_to(source)
         try:
-            write(stripped(path), root / "build/notebooks" / path.relative_to(source))
+            notebook = normalise(read(path))
+            files.write_json(place.with_suffix(CODE), digests(notebook, path))
+            write(notebook, place)
         except InputError as error:
             problems += error.problems
     raise_all(problems)
 
 
-def stripped(path: Path) -> nbformat.NotebookNode:
-    """The notebook at `path`, normalised, without outputs, with a digest of every module that it uses.
+def digests(notebook: nbformat.NotebookNode, path: Path) -> dict[str, object]:
+    """Of each cell of code in order, with its tags, and of every module that they use; `path` is the notebook's.
 
     Raises:
-        InputError: it cannot be read or is not Python.
+        InputError: it is not Python.
     """
-    notebook = normalise(read(path))
-    notebook.metadata["code"] = {file: _digest(file) for file in _used(notebook, path)}
-    return notebook
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    try:
+        used = sorted({*code.modules("\n".join(cell.source for cell in cells)), *RUNNER})
+        sources = [[*cell.metadata.get("tags", []), code.digest(cell.source)] for cell in cells]
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        said = f"{paths.shown(path)}: its code is not Python ({error})"
+        raise InputError(f"{said}; the pipeline reads all of notebooks/: mend it or move it elsewhere") from None
+    return {"cells": sources, "modules": {file: _digest(file) for file in used}}
+
+
+def code_text(path: Path) -> str:
+    """What stands for the code of the notebook at `path`: the digests that lie beside it, else its own text."""
+    beside = path.with_suffix(CODE)
+    return (beside if beside.exists() else path).read_text(encoding="utf-8-sig")
 
 
 @cache
 def _digest(file: str) -> str:
     return code.digest(paths.at(file).read_text(encoding="utf-8"))
-
-
-def _used(notebook: nbformat.NotebookNode, path: Path) -> list[str]:
-    """The files of `lib` on which what a notebook leaves depends."""
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    try:
-        return sorted({*code.modules(text), *RUNNER})
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        said = f"{paths.shown(path)}: its code is not Python ({error})"
-        raise InputError(f"{said}; the pipeline reads all of notebooks/: mend it or move it elsewhere") from None
 
 
 if __name__ == "__main__":

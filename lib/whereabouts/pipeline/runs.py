@@ -33,7 +33,7 @@ class Run:
                 slash); or empty, for what params.yaml says.
 
         Raises:
-            InputError: no such scale or source.
+            InputError: no such scale or source, or two sources of one data set.
         """
         if "/" in name:
             return cls("", base=name.rstrip("/"))
@@ -45,8 +45,13 @@ class Run:
         switches = {word: switch for switch, offered in SOURCES.items() for word in offered}
         problems = [] if scale in SCALES else [f"run={name}: no scale {scale}; known: {', '.join(SCALES)}"]
         problems += [f"run={name}: no source {w}; known: {', '.join(switches)}" for w in words if w not in switches]
+        sources: dict[str, list[str]] = {}
+        for word in filter(switches.get, words):
+            sources.setdefault(switches[word], []).append(word)
+        several = {switch: some for switch, some in sources.items() if len(some) > 1}
+        problems += [f"run={name}: {switch}: {' and '.join(some)}; name one source" for switch, some in several.items()]
         raise_all(problems)
-        return cls(scale, {switches[word]: word for word in words})
+        return cls(scale, {switch: word for switch, (word,) in sources.items()})
 
     def source(self, data: str) -> str:
         """Where the data set of that switch comes from: "synthetic", or one of `SOURCES`."""
@@ -70,7 +75,7 @@ class Run:
         """Give each parameter that is None the number that this scale has for it.
 
         Args:
-            parameters: of a notebook, by name; `globals()` there.
+            parameters: `globals()` of a notebook: its parameters are those names that have a type, `steps: int = None`.
             sections: of params/<scale>.yaml and of the scale in params.yaml.
 
         Raises:
@@ -81,7 +86,9 @@ class Run:
             files = load(paths.at(f"params/{self.scale}.yaml")), load(paths.at("params.yaml"))["scales"][self.scale]
             for section in sections:
                 numbers |= files[0].get(section, {}) | files[1].get(section, {})
-        for name in [name for name, value in parameters.items() if value is None and not name.startswith("_")]:
+        for name in parameters.get("__annotations__", {}):
+            if parameters[name] is not None:
+                continue
             if name in numbers:
                 parameters[name] = numbers[name]
             else:

@@ -8,8 +8,8 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.colors import ListedColormap
+from cycler import cycler
+from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
@@ -23,8 +23,12 @@ from whereabouts.methods.inside import METHOD_NAMES
 from whereabouts.methods.position import POSITION_ARMS, POSITION_NAMES
 from whereabouts.reporting.tables import Origin
 
-_PALETTE = sns.color_palette("colorblind", 10)
-_OWN = ["black", *sns.color_palette("dark", 10)[5:]]  # of methods of one's own
+# seaborn's "colorblind", "dark" and "flare", written out: to import it takes as long as all else that draws
+_BRIGHT = ("0173b2", "de8f05", "029e73", "d55e00", "cc78bc", "ca9161", "fbafe4", "949494", "ece133", "56b4e9")
+_PALETTE = [to_rgb(f"#{colour}") for colour in _BRIGHT]
+_DARK = [to_rgb(f"#{colour}") for colour in ("591e71", "592f0d", "a23582", "3c3c3c", "b8850a", "006374")]
+_OWN = ["black", *_DARK[1:]]  # of methods of one's own
+_INK = "0.15"
 
 
 class _Colours(dict):
@@ -50,12 +54,15 @@ METHOD_COLOURS = _Colours(
         "gan": _PALETTE[6],
         "self_train": _PALETTE[5],
         "sdnet": _PALETTE[3],
-        "attention": sns.color_palette("dark", 10)[4],
+        "attention": _DARK[0],
     }
 )
-SCALE_COLOURS = {0: METHOD_COLOURS["baseline"]} | dict(  # of lambda: told nothing is grey, as everywhere
-    zip((1, 10, 256), sns.color_palette("flare", 7)[::3], strict=True)
-)
+SCALE_COLOURS = {  # of lambda: told nothing is grey, as everywhere
+    0: METHOD_COLOURS["baseline"],
+    1: to_rgb("#ea916e"),
+    10: to_rgb("#c14168"),
+    256: to_rgb("#672a6b"),
+}
 STRUCTURE_COLOURS = {
     "right ventricle": _PALETTE[9],
     "myocardium": _PALETTE[8],
@@ -85,8 +92,21 @@ def value_name(value: str) -> str:
 def style() -> None:
     """Set matplotlib up, whatever the user's own settings and fonts; called once at the top of what draws."""
     matplotlib.rcdefaults()
-    sns.set_theme(context="paper", style="ticks", palette="colorblind")
+    plt.rcParams |= {f"{axis}tick.color": _INK for axis in "xy"} | {f"{axis}tick.labelsize": 8 for axis in "xy"}
     plt.rcParams |= {
+        "text.color": _INK,
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "axes.axisbelow": True,
+        "axes.linewidth": 1,
+        "axes.prop_cycle": cycler(color=_PALETTE),
+        "legend.fontsize": 8,
+        "lines.linewidth": 1.2,
+        "lines.markersize": 4.8,
+        "lines.solid_capstyle": "round",
+        "patch.edgecolor": "white",
+        "patch.force_edgecolor": True,
+        "patch.linewidth": 0.8,
         "figure.dpi": 100,
         "savefig.dpi": 200,
         "figure.constrained_layout.use": True,
@@ -153,7 +173,7 @@ def show(ax: plt.Axes, image: np.ndarray, title: str = "", **options) -> AxesIma
     """An image without ticks; grey from 0 to 1 unless told otherwise; its title as `literal`."""
     shown = ax.imshow(image, **({"cmap": "gray", "vmin": 0, "vmax": 1} | options))
     ax.set(xticks=[], yticks=[], title=literal(title))
-    sns.despine(ax=ax, left=True, bottom=True)
+    ax.spines[:].set_visible(False)
     return shown
 
 

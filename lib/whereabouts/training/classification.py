@@ -1,6 +1,6 @@
 """Training the ultrasound classifiers (Schlemper 2019, section 3.2): weighted sampling, SGD with a warm start."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -87,12 +87,13 @@ class Classifying(Learner):
             nesterov=True,
             weight_decay=self.readings.weight_decay,
         )
+        falls = {"decay_every": self.readings.decay_every, "warm_up": self.readings.warm_up}
+        self.schedule = replace(self.schedule, decay="tenths", **falls)
         self._weights = sampling_weights(self.planes, self.background)
 
     def step(self, number: int) -> Tensor:
         self.model.train()
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.learning_rate * self.rate(number)
+        self.pace(number)
         x, target = self.batch(number)
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=x.is_cuda):
             logits = self.model(x)  # (B, heads, C)
@@ -102,12 +103,6 @@ class Classifying(Learner):
         loss.backward()
         self.optimiser.step()
         return loss.detach()
-
-    def rate(self, number: int) -> float:
-        """Factor of the learning rate at step `number`."""
-        if number < self.readings.warm_up:
-            return 0.1
-        return 0.1 ** (number // self.readings.decay_every) if self.readings.decay_every else 1.0
 
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
         """Standardised frames (B, 1, h, w) and their planes (B,)."""

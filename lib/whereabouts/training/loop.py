@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from whereabouts.errors import InputError
 from whereabouts.inference.device import device, keep_freed_memory
 from whereabouts.pipeline import interruption, progress
 from whereabouts.pipeline.interruption import Interrupted
@@ -38,9 +39,15 @@ class Schedule:
     Args:
         steps: optimiser steps at most. In steps, not epochs, so that small training sets train as long as large ones.
         batch: images a step.
-        learning_rate: of Adam, with beta 0.9 and 0.999.
+        learning_rate: of the optimiser, at first; of Adam, with beta 0.9 and 0.999, unless a learner says otherwise.
         validate_every: steps between two validations; weights are kept where the validation score was best.
         patience: validations without a better score after which training stops.
+        decay: of the learning rate, one of `DECAYS`.
+        decay_every: steps from one drop to the next, where it falls in drops; 0 never drops.
+        warm_up: steps at the start, at a tenth of the learning rate.
+
+    Raises:
+        InputError: there is no such decay.
     """
 
     steps: int
@@ -48,6 +55,32 @@ class Schedule:
     learning_rate: float
     validate_every: int
     patience: int
+    decay: str = "constant"
+    decay_every: int = 0
+    warm_up: int = 0
+
+    def __post_init__(self):
+        if self.decay not in DECAYS:
+            raise InputError(f"decay={self.decay}: unknown; choose one of {', '.join(DECAYS)}")
+
+
+def _drops(left: float) -> Callable[[Schedule, int], float]:
+    return lambda schedule, step: left ** (step // schedule.decay_every) if schedule.decay_every else 1.0
+
+
+# What is left of the learning rate of a schedule at a step.
+DECAYS = {
+    "constant": lambda schedule, step: 1.0,
+    "polynomial": lambda schedule, step: (1 - step / schedule.steps) ** 0.9,  # the power of DeepLab and of nnU-Net
+    "halves": _drops(0.5),
+    "tenths": _drops(0.1),
+}
+
+
+def rate(schedule: Schedule, step: int) -> float:
+    """The learning rate of training step `step`, from 0."""
+    left = 0.1 if step < schedule.warm_up else DECAYS[schedule.decay](schedule, step)
+    return schedule.learning_rate * left
 
 
 def build(network: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -76,15 +109,27 @@ class Learner:
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
+    schedule: Schedule
     measure = "dice"  # what `score` returns, as a column is called
+    least = 0.0  # a score is a gain if it is more than this above the last gain
+    restores = True  # whether training ends with the weights of the last gain, or with the last ones
 
     def step(self, number: int) -> Tensor:
         """Training step `number`, from 0: update the weights; returns the loss, detached."""
         raise NotImplementedError
 
+    def pace(self, number: int) -> None:
+        """Give the optimiser the learning rate of step `number`; what `step` begins with."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate(self.schedule, number)
+
     def score(self) -> float:
         """How good the weights are on the validation set, in [0, 1]."""
         raise NotImplementedError
+
+    def counts(self) -> bool:
+        """Whether the weights, as they are, may be those that are kept; before, patience has not begun either."""
+        return True
 
     def weights(self) -> dict:
         """What is kept where the score is best, by reference."""
@@ -111,7 +156,10 @@ def run(
     checkpoint_share: float = 0.03,
     title: str = "",
 ) -> pd.DataFrame:
-    """Train until the schedule ends or patience does, and leave the weights that scored best; see `fit`."""
+    """Train until the schedule ends or patience does, and leave the weights that scored best; see `fit`.
+
+    What a gain is, and whether its weights stay, is the learner's to say: `counts`, `least` and `restores`.
+    """
     rows: list[dict] = []
     best = {"score": -1.0, "age": 0, "weights": None}
     step, losses, saved, cost = 0, [], time.monotonic(), 0.0
@@ -142,7 +190,9 @@ def run(
             score = learner.score()
             rows.append({"step": step, "loss": mean_loss, learner.measure: score})
             losses = []
-            if score > best["score"]:
+            if not learner.counts():
+                pass
+            elif score > best["score"] + learner.least:
                 best = {"score": score, "age": 0, "weights": deepcopy(learner.weights())}
             else:
                 best["age"] += 1
@@ -155,7 +205,8 @@ def run(
                 saved = time.monotonic()
                 cost = saved - start
 
-    learner.keep(best["weights"])
+    if learner.restores and best["weights"] is not None:
+        learner.keep(best["weights"])
     return pd.DataFrame(rows)
 
 

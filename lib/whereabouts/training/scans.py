@@ -1,7 +1,7 @@
 """Training 3D networks on scans (Schlemper 2019, section 3.2): pad, move, standardise, crop; Dice loss; Adam."""
 
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from whereabouts.data.scan import Scan, tensor
 from whereabouts.inference.device import device
 from whereabouts.inference.scans import masks, padded, standardised
+from whereabouts.layers.attention_gate import parameter_groups
 from whereabouts.losses.segmentation import dice_loss
 from whereabouts.metrics import overlap
 from whereabouts.training import augmentation
@@ -24,7 +25,7 @@ class Readings:
         optimiser: "adam" (the text, and the first release) or "sgd", with Nesterov momentum (what the released code
             does since a later change).
         halve_every: steps after which the learning rate is halved, again and again (released: 250 epochs); 0 never.
-        weight_decay: 1e-6 as released.
+        weight_decay: 1e-6 as released, but see `whereabouts.layers.attention_gate.parameter_groups`.
         as_released: the loss with its epsilon inside the factor 2, which becomes negative where a class is absent.
         auxiliary: weight of a loss on each decoder level; 0 as released, although the text has deep supervision.
         rotation, shift, zoom: see `whereabouts.training.augmentation.affine`.
@@ -83,11 +84,13 @@ class Segmenting(Learner):
     def __post_init__(self):
         if self.only and self.asked:
             raise ValueError("only and asked: a network that is asked for one structure chooses among no labels")
-        options = {"lr": self.schedule.learning_rate, "weight_decay": self.readings.weight_decay}
+        weights, rate = parameter_groups(self.model, self.readings.weight_decay), self.schedule.learning_rate
         if self.readings.optimiser == "adam":
-            self.optimiser = torch.optim.Adam(self.model.parameters(), **options)
+            self.optimiser = torch.optim.Adam(weights, rate)
         else:
-            self.optimiser = torch.optim.SGD(self.model.parameters(), momentum=0.9, nesterov=True, **options)
+            self.optimiser = torch.optim.SGD(weights, rate, momentum=0.9, nesterov=True)
+        if self.readings.halve_every:
+            self.schedule = replace(self.schedule, decay="halves", decay_every=self.readings.halve_every)
         self.kept: dict[int, dict] = {}
         self._ready = [self._prepare(scan) for scan in self.training]
 
@@ -98,9 +101,7 @@ class Segmenting(Learner):
 
     def step(self, number: int) -> Tensor:
         self.model.train()
-        if self.readings.halve_every:
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.schedule.learning_rate * 0.5 ** (number // self.readings.halve_every)
+        self.pace(number)
         self.optimiser.zero_grad()
         losses = []
         for part in range(self.readings.accumulate):

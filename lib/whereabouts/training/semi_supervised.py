@@ -10,8 +10,10 @@ batch:
 Without a discriminator it is the supervised U-Net, without SDNet's terms the GAN, without unlabelled images the fully
 supervised SDNet of section 5.3. Every network is computed once where it is needed and its result shared.
 
-As released, but for: L_z_rec is part of the same update (there, one of its own), one Adam serves both updates of the
-segmentation network (there, one each), and the discriminator sees the masks just predicted (there, of the last 50).
+As released, but for: L_z_rec is part of the same update (there, one of its own, on an anatomy that running statistics
+normalise), one Adam serves both updates of the segmentation network (there, one each), and the discriminator sees the
+masks just predicted for u, which cost nothing (there, of the last 50 of a stream of its own, of frames with and without
+labels, predicted after the update with running statistics).
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from whereabouts.data.examples import Examples
-from whereabouts.inference.slices import predict
+from whereabouts.inference.slices import predict, predict_logits
 from whereabouts.losses.sdnet import (
     Weights,
     absolute_error,
@@ -32,12 +34,19 @@ from whereabouts.losses.sdnet import (
     masks,
     segmentation_loss,
 )
+from whereabouts.metrics.overlap import pooled_soft_dice
 from whereabouts.models.sdnet.discriminator import MaskDiscriminator
 from whereabouts.models.sdnet.modality import sample
 from whereabouts.models.sdnet.network import SDNet
 from whereabouts.training.augmentation import angles, rotate
 from whereabouts.training.loop import Learner, Schedule, batch_indices
 from whereabouts.training.supervised import validation_dice
+
+KNOWN = {
+    "z_anatomy": ("reencoded", "given"),
+    "decay_per": ("epoch", "update"),
+    "selection": ("best", "released"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,9 @@ class Readings:
         soft_masks: turned masks are interpolated, as released, and not nearest neighbour.
         as_printed: the letter of the formulas of L_segm and L_adv; see `whereabouts.losses.sdnet`.
         spectral: weight of the released code's penalty on the discriminator; 10 there.
+        selection: what early stopping looks at, and what it leaves: "best", hard Dice of volumes, any gain, the best
+            weights (the text's "early stopping criterion on the validation set"); or "released", soft Dice of slices,
+            classes pooled, gains of more than .01 (the U-Net's: .001), the last weights.
     """
 
     z_anatomy: str = "reencoded"
@@ -64,9 +76,10 @@ class Readings:
     soft_masks: bool = False
     as_printed: bool = False
     spectral: float = 0.0
+    selection: str = "best"
 
     def __post_init__(self):
-        for name, known in (("z_anatomy", ("reencoded", "given")), ("decay_per", ("epoch", "update"))):
+        for name, known in KNOWN.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r}: unknown; choose one of {', '.join(known)}")
 
@@ -101,6 +114,8 @@ class SemiSupervised(Learner):
     def __post_init__(self):
         plain = self.discriminator is None and not isinstance(self.model, SDNet)
         betas = (0.9 if plain else self.readings.beta1, 0.999)
+        if self.readings.selection == "released":
+            self.least, self.restores = 0.001 if plain else 0.01, False
         self.optimisers = [
             torch.optim.Adam(part.parameters(), lr=self.schedule.learning_rate, betas=betas, fused=True)
             for part in self.parts()
@@ -197,7 +212,9 @@ class SemiSupervised(Learner):
         return torch.Generator(self.labelled.images.device).manual_seed(int(state >> 1))
 
     def score(self) -> float:
-        return validation_dice(self.model, self.validation, self.classes)
+        if self.readings.selection == "best":
+            return validation_dice(self.model, self.validation, self.classes)
+        return pooled_soft_dice(predict_logits(self.model, self.validation), self.validation.labels).mean().item()
 
     def state(self) -> dict:
         parts = [part.state_dict() for part in self.parts()]
@@ -216,7 +233,8 @@ class SelfTraining(SemiSupervised):
 
     The paper leaves open how often, and whether the network starts afresh. Here the schedule is cut into `rounds` + 1
     equal parts, and the network goes on: first with the labelled images alone; at the start of each later part it
-    labels all unlabelled images, and half of its updates are on those.
+    labels all unlabelled images, and half of its updates are on those. Weights from before its first labels are never
+    kept, however well they score: they are the U-Net's.
 
     Args:
         rounds: how often images are labelled anew.
@@ -237,6 +255,10 @@ class SelfTraining(SemiSupervised):
                 guessed = Examples(self.unlabelled.images, self._pseudo, self.unlabelled.z, self.unlabelled.volume)
                 self._learn(guessed, number, 1, noise)
         return loss
+
+    def counts(self) -> bool:
+        """From the first labels of its own on."""
+        return self._pseudo is not None or self.rounds == 0
 
     def _learn(self, examples: Examples, number: int, role: int, noise: torch.Generator) -> Tensor:
         x, target = self._batch(examples, number, role, noise)

@@ -31,6 +31,7 @@ class Supervised(Learner):
 
     def step(self, number: int) -> Tensor:
         self.model.train()
+        self.pace(number)
         index = torch.from_numpy(batch_indices(self.seed, number, len(self.training), self.schedule.batch))
         images, labels, z = self.training.batch(index.to(self.training.images.device))
         value = self.loss(self.model, class_logits(self.model, images, z), labels, z)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from whereabouts.chapters.gates.plane_tables import PLANE_MEASURES, class_scores, sized
 from whereabouts.chapters.gates.scan_tables import COSTS, MEASURES
+from whereabouts.methods.gates import LEVELS
 
 PARTS = ["dice", "precision", "recall"]  # of the scores of scans, in per cent here
 AVERAGE = "average"  # over structures
@@ -42,7 +43,7 @@ def of_planes(planes: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     parts = [
         wide(classes, "unit", ["method", "size"], list(PLANE_MEASURES)),
         wide(classes, "unit", ["method", "size", "plane"], list(PLANE_MEASURES)),
-        wide(frames, "unit", ["method", "size"], ["accuracy"]),
+        wide(frames, "unit", ["method", "size"], ["accuracy", "support"]).dropna(axis=1, how="all"),
     ]
     return pd.concat(parts, axis=1)
 
@@ -65,7 +66,8 @@ def claim_tables(
         planes, names, plane_networks, localised: as for the tables of planes in
             `whereabouts.chapters.gates.plane_tables`.
         attention: columns seed, case, moment (1 to 5, those that are kept), inside and outside: the mean coefficient of
-            the Attention U-Net's gates, in [0, 1], over voxels of the structures and over all others.
+            the Attention U-Net's gates, in [0, 1], over voxels of the structures and over all others; and `LEVELS`, the
+            first without the second of each skip connection.
     """
     folds = pancreas.arm.str.replace(r"-fold\d+$", "-folds", regex=True)
     one = {"seed": 0, "unit": WHOLE}
@@ -74,7 +76,7 @@ def claim_tables(
     of_plane_networks = wide(sized(plane_networks, planes).assign(**one), "unit", ["method", "size"], ways)
     boxes = localised.assign(unit=WHOLE).rename(columns={"mean": "iou", "constant": "constant_iou"})
     gates = attention.assign(contrast=attention.inside - attention.outside)
-    kept = gates.pivot(index=["seed", "case"], columns="moment", values=["inside", "outside", "contrast"])
+    kept = gates.pivot(index=["seed", "case"], columns="moment", values=["inside", "outside", "contrast", *LEVELS])
     kept.columns = [identifier(*column) for column in kept.columns]
     return {
         "volumes": of_scans(volumes),

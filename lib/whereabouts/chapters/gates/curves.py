@@ -8,12 +8,12 @@ import pandas as pd
 from whereabouts import paths
 from whereabouts.chapters.gates.plane_tables import SIZES, sized
 from whereabouts.formats.csv_tables import read_table
-from whereabouts.methods.gates import GATES_NAMES, PANCREAS_ARMS, PLANE_METHODS, STARTS, VOLUME_ARMS
+from whereabouts.methods.gates import GATES_NAMES, PANCREAS_ARMS, PLANE_METHODS, STARTS, TABLED
 from whereabouts.reporting import curves as plots
 from whereabouts.reporting import plotting
 
 # the columns of the tables for `dvc plots`, which are the same at every scale
-VOLUMES = tuple(VOLUME_ARMS)
+VOLUMES = tuple(TABLED)
 PANCREAS = tuple(name for name, one in PANCREAS_ARMS.items() if one.start != "before")  # those that are trained
 PLANES = tuple(f"{method}-{size}" for size in SIZES for method in PLANE_METHODS)
 

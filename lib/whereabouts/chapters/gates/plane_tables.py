@@ -1,7 +1,8 @@
 """Tables of ultrasound frames in the attention gates' chapter (Schlemper et al. 2019).
 
 Predictions have the columns method, width (feature maps of the first layer), seed, index (of the frame), plane and
-found (places in the planes' names, the background last). Networks that were not run leave their cells empty. The
+found (places in the planes' names, the background last) and support (see `whereabouts.evaluation.gates`; NaN of
+Sononet). Networks that were not run leave their cells empty. The
 paper's numbers are those of `claims/gates.yaml`.
 """
 
@@ -10,7 +11,7 @@ import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
 from whereabouts.chapters.gates.scan_tables import EMPTY, beside, cell, millions
-from whereabouts.methods.gates import GATES_NAMES, PLANE_METHODS
+from whereabouts.methods.gates import GATES_NAMES, PLANE_CHOICES, PLANE_METHODS
 from whereabouts.metrics.statistics import share
 from whereabouts.reporting.tables import bold
 
@@ -18,7 +19,7 @@ PLANE_MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 SIZES = ("small", "medium", "large")  # of the classifiers, by width: 8, 16 and 32 in the paper
 PLANE_NOTES = {  # how to read each table
     "table5": "Means over planes, the background among them; mean ± sd over seeds. Bold: the better of two networks of "
-    f"one size, without a test, as in the paper. {EMPTY}",
+    f"one size, without a test, as in the paper. Other rows differ from AG-Sononet in one choice. {EMPTY}",
     "table6": f"AG-Sononet of the smallest size; in brackets its gain over Sononet, bold above 0.02. {EMPTY}",
     "table7": "Means over seeds. Cor.: part of the frames with IoU > 0.5; Rel.: with IoU > half of the best of its "
     "plane. One box: IoU of a box that is the same for all frames, the median of those on which the rule was chosen. "
@@ -46,7 +47,7 @@ def class_scores(planes: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 
 def table5(planes: pd.DataFrame, names: list[str], plane_networks: pd.DataFrame, paper: dict) -> pd.DataFrame:
-    """Both classifiers by size, ours beside the paper's.
+    """Both classifiers by size, ours beside the paper's; below them others that were run.
 
     Args:
         planes: predictions.
@@ -62,20 +63,21 @@ def table5(planes: pd.DataFrame, names: list[str], plane_networks: pd.DataFrame,
     measures = {"accuracy": "Accuracy", **PLANE_MEASURES}
     table = []
     for size in SIZES:
-        pair = []
-        for method in PLANE_METHODS:
-            ours, printed = facts.get((method, size)), paper[method][size]
+        rows = []
+        for method in (*PLANE_METHODS, *(name for name in PLANE_CHOICES if (name, size) in facts)):
+            ours, printed = facts.get((method, size)), paper.get(method, {}).get(size, {})
             row = {"Method": f"{GATES_NAMES[method]}, {size}"}
-            row |= beside("Maps", str(ours["width"]) if ours else "", str(printed["width"]))
+            row |= beside("Maps", str(ours["width"]) if ours else "", str(printed.get("width", "")))
             for measure, title in measures.items():
-                row |= beside(title, cell(scores[measure].get((method, size), [])), f"{printed[measure]:.3f}")
-            row |= beside("Fwd/bwd (ms)", _times(ours) if ours else "", printed["times"])
-            row |= beside("Parameters", millions(ours["parameters"]) if ours else "", printed["parameters"])
-            pair.append(row)
+                theirs = f"{printed[measure]:.3f}" if printed else ""
+                row |= beside(title, cell(scores[measure].get((method, size), [])), theirs)
+            row |= beside("Fwd/bwd (ms)", _times(ours) if ours else "", printed.get("times", ""))
+            row |= beside("Parameters", millions(ours["parameters"]) if ours else "", printed.get("parameters", ""))
+            rows.append(row)
         for title in measures.values():
-            _mark_better(pair, f"{title}, ours")
-            _mark_better(pair, f"{title}, paper")
-        table += pair
+            _mark_better(rows[:2], f"{title}, ours")
+            _mark_better(rows[:2], f"{title}, paper")
+        table += rows
     return pd.DataFrame(table)
 
 
