@@ -225,8 +225,9 @@ def test_what_another_processor_explains(monkeypatch):
     old = units.Units(**facts, tables={"scores": measured()["scores"]})
     new = replace(old, tables={"scores": measured()["scores"].assign(b=lambda t: t.b - 3)})
     monkeypatch.setattr(verify, "machine", lambda kept: {"processor": id(kept)})
-    (problem,), _ = verify.differences(new, old, content)
+    (problem,), said = verify.differences(new, old, content)
     assert problem.endswith("another processor explains it")
+    assert said.endswith(f"interval; processor {id(new)}, committed processor {id(old)}")
     fewer = replace(new, tables={"scores": new.tables["scores"].drop(3, level=0)})
     (problem,), _ = verify.differences(fewer, old, content)
     assert problem.endswith("no processor explains it")
@@ -255,23 +256,26 @@ def test_nothing_to_verify(root):
 
 
 def test_the_picture_has_every_claim_once_and_the_same_bytes_again(root):
-    kept(root)
-    kept(root, measured(1, seeds=1), chapter="y")
-    folder = root / "paper_figures" / "demo"
-    forest.write(folder)
+    places = [kept(root).folder, kept(root, measured(1, seeds=1), chapter="y").folder]
+    folder, others = root / "paper_figures" / "demo", plt.get_fignums()
+    forest.write(folder, places)
     names = ("forest.svg", "forest.png")
     first = [(folder / name).read_bytes() for name in names]
-    forest.write(folder)
+    forest.main([str(folder), *map(str, places)])
     assert [(folder / name).read_bytes() for name in names] == first
     text = first[0].decode()
     assert all(text.count(f">{claim['id']}<") == 2 for claim in CLAIMS)
-    assert text.count('xlink:href="x/claims.md"') == text.count('xlink:href="y/claims.md"') == len(CLAIMS)
-    assert "3 reproduced, 1 contradicted, 2 undecided, 1 not run" in text and not plt.get_fignums()
+    assert [text.count(f'xlink:href="../demo/{name}/claims.md"') for name in "xy"] == [len(CLAIMS)] * 2
+    assert "3 reproduced, 1 contradicted, 2 undecided, 1 not run" in text and plt.get_fignums() == others
 
 
-def test_nothing_is_drawn_where_nothing_is_kept(root):
-    forest.write(root)
-    assert not list(root.glob("forest*"))
+def test_what_cannot_be_drawn(root):
+    with pytest.raises(InputError, match=r"paper_figures/x/units/origin\.json: not there"):
+        forest.write(root, [root / "paper_figures" / "x"])
+    with pytest.raises(InputError, match="made at demo and paper scale"):
+        forest.write(root, [kept(root).folder, kept(root, scale="paper").folder])
+    with pytest.raises(InputError, match="forest: no chapters; give a folder"):
+        forest.main(["build"])
 
 
 def test_rows_are_ranked_by_what_is_beyond_the_margin():

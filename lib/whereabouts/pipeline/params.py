@@ -138,14 +138,7 @@ def chosen() -> str:
     data = f"{others}, all else synthetic" if others else "synthetic"
     seeds = {key.removesuffix("repeats").rstrip("_"): value["seed"] for key, value in scale.items() if "repeats" in key}
     said = [f"{chapter} {', '.join(map(str, its))}".strip() for chapter, its in seeds.items()]
-    results = ", ".join(folders())
-    return f"scale {scale['name']}; data {data}; seeds {'; '.join(said)}; results in {results}"
-
-
-def folders() -> list[str]:
-    """The folders of results, such as paper_figures/demo, that `params.yaml` says."""
-    switches = load(paths.at("params.yaml"))
-    found = set(re.findall(r"paper_figures/([^/\s]+)/", paths.at("dvc.yaml").read_text(encoding="utf-8")))
+    folders = set(re.findall(r"paper_figures/([^/\s]+)/", paths.at("dvc.yaml").read_text(encoding="utf-8")))
 
     def word(match: re.Match) -> str:
         value = switches
@@ -153,7 +146,8 @@ def folders() -> list[str]:
             value = value[key]
         return str(value)
 
-    return sorted({"paper_figures/" + re.sub(r"\$\{([\w.]+)\}", word, folder) for folder in found})
+    results = ", ".join(sorted({"paper_figures/" + re.sub(r"\$\{([\w.]+)\}", word, folder) for folder in folders}))
+    return f"scale {scale['name']}; data {data}; seeds {'; '.join(said)}; results in {results}"
 
 
 def _line(where: tuple[str, ...]) -> str:

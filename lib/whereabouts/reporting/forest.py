@@ -1,9 +1,9 @@
-"""All claims of a run in one picture, a panel a chapter: `python -m whereabouts.reporting.forest`.
+"""All claims of a run in one picture, a panel a chapter: `python -m whereabouts.reporting.forest OUT CHAPTER ..`.
 
-It is drawn from the results by seed and unit that are kept beside the tables, for the folders that `params.yaml` says:
-paper_figures/<run>/forest.svg and .png.
+It is drawn from the results by seed and unit that are kept beside the tables of each chapter.
 """
 
+import sys
 import textwrap
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from matplotlib.lines import TICKRIGHT, Line2D
 from matplotlib.patches import Patch
 
 from whereabouts import files, paths
-from whereabouts.pipeline import params, system
+from whereabouts.errors import InputError
+from whereabouts.pipeline import system
 from whereabouts.pipeline.runs import same_scale
 from whereabouts.reporting import claims, plotting, units, verdicts
 from whereabouts.reporting.judging import WORDS, Verdict, effect
@@ -72,10 +73,9 @@ def panel(ax: plt.Axes, kept: Units, judged: list[Verdict]) -> None:
     ax.set_yticks(range(len(rows)), [verdict.claim["id"] for verdict in rows], fontsize=5)
     ax.tick_params(length=2, pad=1.5)
     ax.tick_params(axis="y", length=0)
+    page = "/".join(["..", *kept.folder.parts[-2:], "claims.md"])
     for label, verdict in zip(ax.get_yticklabels(), rows, strict=True):
-        label.set(
-            url=f"{kept.folder.name}/claims.md", color=COLOURS[verdict.word] if verdict.word != "not run" else "0.6"
-        )
+        label.set(url=page, color=COLOURS[verdict.word] if verdict.word != "not run" else "0.6")
         label.set_fontweight("bold" if verdict.claim.get("central") else "normal")
     said = pd.Series([verdict.word for verdict in rows], dtype=object).value_counts()
     counts = ", ".join(f"{said.get(word, 0)} {word}" for word in WORDS)
@@ -137,11 +137,13 @@ def _caption(all_kept: list[Units]) -> str:
     return plotting.literal("\n".join(said), 180)
 
 
-def write(folder: Path) -> None:
-    """Draw the chapters that keep units below `folder`, such as paper_figures/demo; nothing where none does."""
-    chapters = [units.read(place) for place in units.folders(folder)]
-    if not chapters:
-        return
+def write(folder: Path, places: list[Path]) -> None:
+    """Draw the chapters whose results are in `places`, such as paper_figures/demo/inside: `folder`/forest.svg and .png.
+
+    Raises:
+        InputError: one of them keeps no units, or they are of different scales.
+    """
+    chapters = [units.read(place) for place in places]
     judged = [verdicts.verdicts(claims.read(paths.at(kept.claims)), kept.tables) for kept in chapters]
     figure = draw(list(zip(chapters, judged, strict=True)))
     files.write_bytes(folder / "forest.svg", plotting.svg(figure))
@@ -149,10 +151,12 @@ def write(folder: Path) -> None:
     plt.close(figure)
 
 
-def main() -> None:
-    for folder in params.folders():
-        write(paths.at(folder))
+def main(arguments: list[str]) -> None:
+    if len(arguments) < 2:
+        raise InputError("forest: no chapters; give a folder for the figure, and those of one or more chapters")
+    folder, *places = map(paths.at, arguments)
+    write(folder, places)
 
 
 if __name__ == "__main__":
-    system.command(main)
+    system.command(main, sys.argv[1:])

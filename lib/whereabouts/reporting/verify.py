@@ -73,7 +73,14 @@ def differences(new: Units, old: Units, content: dict) -> tuple[list[str], str]:
             why = _why(ours, theirs, elsewhere)
             problems.append(f"{claim['id']}: {_plain(ours)}; committed {_plain(theirs)}; {why}")
     said = f"{len(there) - len(data)} of {len(new.labels)} tables of the same data; of {len(compared)} claims on them "
-    return data + problems, said + f"{same} with the same verdict, {within} with numbers within the other's interval"
+    said += f"{same} with the same verdict, {within} with numbers within the other's interval"
+    if elsewhere:
+        said += f"; {_listed(machine(new))}, committed {_listed(machine(old))}"
+    return data + problems, said
+
+
+def _listed(facts: dict) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items() if value) or "by nobody knows what"
 
 
 def alike(ours: Verdict, theirs: Verdict) -> bool:
