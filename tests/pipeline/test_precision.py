@@ -39,16 +39,19 @@ def test_what_one_machine_resolved_the_others_keep(project, monkeypatch):
         "demo": "bfloat16",
         "paper": "bfloat16",
     }
+    precision.write()  # on a machine that pulled it
     assert precision.of("demo") == "bfloat16"
     (project / precision.FILE).unlink()
     assert precision.of("demo") == precision.of("") == "float32" and precision.of("smoke") == "portable"
 
 
-def test_a_damaged_file_is_one_line(project):
+@pytest.mark.parametrize("text", ["{", "[]", '{"demo": "auto"}', '{"demo": 1}'])
+@pytest.mark.parametrize("ask", [precision.write, lambda: precision.of("demo")], ids=["write", "of"])
+def test_a_damaged_file_is_one_line(text, ask, project):
     (project / precision.FILE).parent.mkdir(parents=True)
-    (project / precision.FILE).write_text("{")
+    (project / precision.FILE).write_text(text)
     with pytest.raises(InputError, match=r"^build/index/precision.json: damaged; remove it and run `dvc repro index`$"):
-        precision.of("demo")
+        ask()
 
 
 def test_another_word_is_one_line(tmp_path):
