@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from whereabouts.errors import InputError
 from whereabouts.inference.device import device, keep_freed_memory
-from whereabouts.pipeline import interruption, progress
+from whereabouts.pipeline import interruption, measure, progress
 from whereabouts.pipeline.interruption import Interrupted
 from whereabouts.training.checkpoints import Checkpoint
 
@@ -160,6 +160,7 @@ def run(
 
     What a gain is, and whether its weights stay, is the learner's to say: `counts`, `least` and `restores`.
     """
+    measure.training(learner, schedule.steps, title)
     rows: list[dict] = []
     best = {"score": -1.0, "age": 0, "weights": None}
     step, losses, saved, cost = 0, [], time.monotonic(), 0.0
