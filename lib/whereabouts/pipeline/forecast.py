@@ -16,9 +16,10 @@ from pathlib import Path
 from whereabouts import files, paths
 from whereabouts.errors import InputError
 from whereabouts.pipeline import plain_yaml, system
-from whereabouts.pipeline.rehearse import CHECKOUT, DATA, MEASURED, rehearsed
+from whereabouts.pipeline.rehearse import CHECKOUT, DATA, EACH, MEASURED, rehearsed
 
 GPU = 60e12  # FLOP/s of an H100, a sixteenth of its dense bfloat16 peak (989e12): few channels fill it badly
+START = 10.0  # s, of a kernel and its imports, however much data there are
 CALL = 1e-5  # s, of starting one operator there: what small networks wait for
 PAGE = "docs/rehearsal.md"
 GIB = 2**30
@@ -82,14 +83,25 @@ class Paper:
         return [section for line in given for sections in line.values() for section in sections]
 
     def data(self, stage: str) -> float:
-        """How many times as many images or the like it has at the paper's scale."""
-        found = self.files(stage, "deps", "outs")
-        ratios = [
-            math.prod(_count(self.numbers[section][key]) / _count(self.fewer[section][key]) for key in keys)
-            for name, (section, *keys) in DATA.items()
-            if any(one.startswith(f"{name}/") for one in found)
-        ]
-        return max([1.0, *(ratio if ratio > 1 else 1 / ratio for ratio in ratios)])  # 1 / ratio: "every" is a distance
+        """How many times as many images or the like it makes or reads at the paper's scale; 1 where it has no data."""
+        made, read = self.files(stage, "outs"), self.files(stage, "deps")
+        ratios = [1.0]
+        for name, (section, key) in DATA.items():
+            if any(one.startswith(f"{name}/") for one in (*made, *read)):
+                ratio = self._ratio(section, key)
+                if any(one.startswith(f"{name}/") for one in made) or EACH.get(section) == "every":
+                    ratio *= self._ratio(section, EACH.get(section, ""))
+                ratios.append(ratio)
+        return max(ratios)
+
+    def _ratio(self, section: str, key: str) -> float:
+        """Of the paper's number, or of its sum over parts, to the rehearsal's; of a distance the other way round."""
+        if not key:
+            return 1.0
+        more, fewer = (numbers[section][key] for numbers in (self.numbers, self.fewer))
+        if isinstance(more, dict):
+            more, fewer = sum(more.values()), sum(fewer.values())
+        return fewer / more if key == "every" else more / fewer
 
     def networks(self, stage: str) -> float:
         """How many times as many networks it reads, or trains in one job."""
@@ -126,7 +138,7 @@ class Paper:
         for lines in measured:
             own, trainings = lines["stage"], [line for of, line in lines.items() if of != "stage"]
             cpu = gpu = 0.0
-            rest = own["seconds"]
+            rest = own["seconds"] - START
             for line in trainings:
                 steps, validations = self.steps(stage, line["steps"])
                 step, score = line["step"], line["score"]
@@ -136,16 +148,11 @@ class Paper:
                 this = {"steps": steps, "second": step["seconds"], "flops": step["flops"]}
                 most = {key: max(most[key], this[key]) for key in most}
             rest = max(rest, 0.0) * data
-            jobs.append(((cpu + rest) * networks, (gpu + rest) * networks))
+            jobs.append([START + (seconds + rest) * networks for seconds in (cpu, gpu)])
         peak = max(lines["stage"]["peak"] for lines in measured)
         cpu, gpu = (max(one) for one in zip(*jobs, strict=True))
         memory = peak + (data - 1) * read
         return Forecast(stage, self.jobs(stage, self.grid), **most, peak=peak, memory=memory, cpu=cpu, gpu=gpu)
-
-
-def _count(value: object) -> float:
-    """Of images: a number, or one for each part."""
-    return sum(value.values()) if isinstance(value, dict) else value
 
 
 def _gpu(part: dict) -> float:
