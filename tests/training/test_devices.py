@@ -79,6 +79,11 @@ def nowhere_else(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "__int__", lambda _: 0)  # of what is drawn, always possible
 
 
+def each(names, *quick):
+    """All of them, of which those that stand for the others are not slow."""
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in names]
+
+
 def built(network, *arguments, **options):
     with META:
         return network(*arguments, **options)
@@ -116,14 +121,14 @@ def inside(section):
     return lambda *given: inside_loss(*given, *(PAPER[section][name] for name in names))
 
 
-@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize("method", each(METHOD_NAMES, "inside"))
 def test_inside_on_clevr_seg(method):
     section, side = "inside_train_clevr_seg", PAPER["clevr_seg_prepare"]["side"]
     model = built(clevr_network, method, 4, side, PAPER[section]["filters"])
     supervised(model, section, examples(40, 3, side, 4, torch.uint8), 2, inside(section))
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", each(ARMS, "inside-position"))
 def test_inside_on_acdc(arm):
     section, side = "inside_train_acdc", PAPER["acdc_prepare"]["side"]
     facts = 2 if parts(arm)[1] == "phase" else 1
@@ -131,7 +136,7 @@ def test_inside_on_acdc(arm):
     supervised(model, section, examples(20, 1, side, facts), 4, inside(section))
 
 
-@pytest.mark.parametrize("arm", POSITION_ARMS)
+@pytest.mark.parametrize("arm", each(POSITION_ARMS, "unet-256"))
 def test_positional_encoding(arm):
     section, one = "position_train_chest", POSITION_ARMS[arm]
     filters = PAPER[section]["cnn_filters" if one.network == "cnn" else "filters"]
@@ -159,7 +164,7 @@ def readings(section="sdnet_train_acdc", **changes):
     return Readings(**PAPER[section]["readings"] | changes)
 
 
-@pytest.mark.parametrize("arm", SDNET_ARMS)
+@pytest.mark.parametrize("arm", each(SDNET_ARMS, "sdnet", "self_train"))
 def test_sdnet(arm):
     given, method = examples(LABELLED, 1, SIDE), SDNET_ARMS[arm].method
     common = (sdnet(arm), given, given, 4, schedule("sdnet_train_acdc"), 1)
@@ -173,6 +178,7 @@ def test_sdnet(arm):
         check(SemiSupervised(*common, **rest, readings=readings(spectral=10.0)), rival)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"z_anatomy": "given"}, {"soft_masks": True}, {"as_printed": True}])
 def test_sdnet_in_other_readings(changes):
     given, rival = examples(LABELLED, 1, SIDE), judge()
@@ -180,6 +186,7 @@ def test_sdnet_in_other_readings(changes):
     check(SemiSupervised(sdnet("sdnet"), given, given, 4, schedule("sdnet_train_acdc"), 1, **rest), rival)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("section", "classes"), [("sdnet_train_mmwhs", 6), ("sdnet_train_bold", 3)])
 def test_sdnet_of_two_modalities(section, classes):
     given = examples(LABELLED, 1, SIDE)
@@ -206,7 +213,7 @@ def volumes(network, capacity=1.0, **options):
     return Segmenting(model, scans, scans, 3, schedule("gates_train_volumes"), 1, window, **how)
 
 
-@pytest.mark.parametrize("arm", VOLUME_ARMS)
+@pytest.mark.parametrize("arm", each(VOLUME_ARMS, "attention", "asked_inside"))
 def test_attention_gates_on_scans(arm):
     one = VOLUME_ARMS[arm]
     check(volumes(one.network, one.capacity, snapshots=(1,)))
@@ -224,7 +231,7 @@ def test_attention_gates_fine_tuned_to_some_labels():
     check(volumes("unet", only=(0, 2)))
 
 
-@pytest.mark.parametrize("aggregation", ["", *AGGREGATIONS])
+@pytest.mark.parametrize("aggregation", each(["", *AGGREGATIONS], "fine_tuned"))
 def test_attention_gates_on_frames(aggregation):
     numbers, classes = PAPER["gates_train_planes"], 14
     options = {"aggregation": aggregation, "normalisation": numbers["normalisation"]} if aggregation else {}
