@@ -1,8 +1,9 @@
 """One step of every training, at the paper's size, with nothing on the CPU: a tensor that is left there fails.
 
-Tensors are on the "meta" device, which has shapes and no numbers, so that the largest network takes no memory and what
-would fail on a GPU because two devices meet fails here. What meta cannot do is done for it below: it draws no random
-numbers from a generator, has no autocast and no fused optimiser, and no number can be read from it.
+Tensors are on the "meta" device, which has shapes and no numbers, so that the largest network takes no memory. Where
+two devices meet it is refused as on a GPU, by `OneDevice`, since meta itself lets some pass. What meta cannot do is
+done for it below: it draws no random numbers from a generator, has no autocast and no fused optimiser, and no number
+can be read from it.
 """
 
 import sys
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from whereabouts.data.examples import Examples
 from whereabouts.data.scan import Scan
@@ -44,6 +47,7 @@ from whereabouts.training.supervised import Supervised
 
 PAPER = load(ROOT / "params/paper.yaml")
 META = torch.device("meta")
+INDEXED = (torch.ops.aten.index, torch.ops.aten.index_put_)
 
 
 class Generator:
@@ -54,6 +58,19 @@ class Generator:
 
     def manual_seed(self, _):
         return self
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses an operator whose tensors are on two devices, but for what CUDA takes: numbers, indices and copies."""
+
+    def __torch_dispatch__(self, operator, types, arguments=(), options=None):
+        given = arguments[:1] if operator.overloadpacket in INDEXED else (arguments, options)
+        tensors = [one for one in tree_leaves(given) if isinstance(one, torch.Tensor) and one.ndim]
+        if len({one.device for one in tensors}) > 1 and operator.overloadpacket is not torch.ops.aten.copy_:
+            raise RuntimeError(f"{operator}: tensors on several devices")
+        if operator.overloadpacket in INDEXED and arguments[0].device.type == "cpu":
+            assert all(one.device.type == "cpu" for one in tree_leaves(arguments) if isinstance(one, torch.Tensor))
+        return operator(*arguments, **(options or {}))
 
 
 def without_generator(draw):
@@ -77,6 +94,8 @@ def nowhere_else(monkeypatch):
         monkeypatch.setattr(torch, name, without_generator(getattr(torch, name)))
     monkeypatch.setattr(torch.Tensor, "item", lambda _: 1)
     monkeypatch.setattr(torch.Tensor, "__int__", lambda _: 0)  # of what is drawn, always possible
+    with OneDevice():
+        yield
 
 
 def each(names, *quick):
@@ -119,6 +138,20 @@ def supervised(model, section, given, classes, loss):
 def inside(section):
     names = ("focal", "gamma", "eta")
     return lambda *given: inside_loss(*given, *(PAPER[section][name] for name in names))
+
+
+MIXED = {
+    "a sum": lambda x: x + torch.ones(2, 3),
+    "a product": lambda x: torch.nn.functional.linear(x, torch.ones(4, 3)),
+    "in place": lambda x: torch.ones(2, 3).add_(x),
+    "an index": lambda x: torch.ones(2, 3)[x[:, 0].long()],
+}
+
+
+@pytest.mark.parametrize("mixed", MIXED.values(), ids=MIXED)
+def test_what_is_left_on_the_cpu_is_seen(mixed):
+    with pytest.raises((RuntimeError, AssertionError)):
+        mixed(torch.empty(2, 3, device=META))
 
 
 @pytest.mark.parametrize("method", each(METHOD_NAMES, "inside"))
@@ -219,6 +252,7 @@ def test_attention_gates_on_scans(arm):
     check(volumes(one.network, one.capacity, snapshots=(1,)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"optimiser": "sgd"}, {"auxiliary": 0.5}, {"accumulate": 2}, {"as_released": True}]
 )
