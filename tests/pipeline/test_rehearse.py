@@ -1,6 +1,7 @@
 """The rehearsal of the paper's scale: nothing in it is smaller than there, and what follows from what it measured."""
 
 import json
+import re
 from copy import deepcopy
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from whereabouts import paths
 from whereabouts.errors import InputError
 from whereabouts.paths import ROOT
-from whereabouts.pipeline import forecast, measure, params, rehearse
+from whereabouts.pipeline import cluster, forecast, measure, params, rehearse
 from whereabouts.pipeline.plain_yaml import load
 
 # What the rehearsal may make fewer. Whatever is not here gives a tensor its shape, or a training its way.
@@ -159,7 +160,7 @@ def test_a_forecast_is_what_one_reckons_by_hand():
     text = forecast.page([found], ["gates-tables"], "a processor")
     (row,) = (line for line in text.splitlines() if line.startswith("| `inside-train-acdc`"))
     assert row.split(" | ")[1:4] == ["189", f"{steps:,}", f"{3 * forecast.GPU / 1e12:.3g}"]
-    assert "Not rehearsed yet: `gates-tables`." in text and "| **inside** | 189 |" in text
+    assert "Not rehearsed yet:\n\n`gates-tables`." in text and "| **inside** | 189 |" in text
 
 
 def test_before_a_rehearsal_there_is_nothing_to_forecast(tmp_path):
@@ -172,3 +173,13 @@ def test_of_two_tries_the_last_counts_and_of_none_that_did_not_end(tmp_path):
     (tmp_path / "a@x.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     (tmp_path / "b.jsonl").write_text(json.dumps({"of": "training"}) + "\n", encoding="utf-8")
     assert forecast.measured(tmp_path) == {"a@x": {"stage": lines[1]}}
+
+
+def test_a_job_asks_for_the_memory_that_was_predicted(monkeypatch):
+    monkeypatch.delenv(cluster.FILE, raising=False)
+    rows = re.findall(r"(?m)^\| `([\w-]+)` \| (.+) \|$", (ROOT / forecast.PAGE).read_text(encoding="utf-8"))
+    assert rows
+    for stage, cells in rows:
+        notebook = re.search(r"build/notebooks/\S+\.ipynb", PAPER.stages[stage]["cmd"])[0]
+        asked = cluster.request(notebook, "slurm").options["mem"]
+        assert float(asked.removesuffix("G")) >= float(cells.split(" | ")[5]), f"{stage}: params/cluster.yaml: mem"

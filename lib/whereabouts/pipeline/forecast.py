@@ -9,6 +9,7 @@ import json
 import math
 import platform
 import re
+import textwrap
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from whereabouts.errors import InputError
 from whereabouts.pipeline import plain_yaml, system
 from whereabouts.pipeline.rehearse import CHECKOUT, DATA, EACH, MEASURED, rehearsed
 
-GPU = 60e12  # FLOP/s of an H100, a sixteenth of its dense bfloat16 peak (989e12): few channels fill it badly
+GPU = 20e12  # FLOP/s of an H100, a fiftieth of its dense bfloat16 peak (989e12): few channels fill it badly
 START = 10.0  # s, of a kernel and its imports, however much data there are
 CALL = 1e-5  # s, of starting one operator there: what small networks wait for
 PAGE = "docs/rehearsal.md"
@@ -188,7 +189,8 @@ def forecasts(root: Path) -> list[Forecast]:
 
 
 def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:,.1f}" if seconds < 36000 else f"{seconds / 3600:,.0f}"
+    hours = seconds / 3600
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
 
 
 def page(rows: list[Forecast], missing: list[str], processor: str) -> str:
@@ -202,8 +204,9 @@ def page(rows: list[Forecast], missing: list[str], processor: str) -> str:
         "stops before its last step, of one stage's networks the slowest counts for all, and what is done for each",
         "image or network is taken to grow with their number as a whole.",
         "",
-        f"Measured on one core of {processor}. For an H100: the operations counted in a step, at",
-        f"{GPU / 1e12:.0f} TFLOP/s, and {CALL * 1e6:.0f} µs for each operator's start; all else as on the core.",
+        f"Measured on one core of {processor}.",
+        f"For an H100: the operations counted in a step, at {GPU / 1e12:.0f} TFLOP/s (its bfloat16 peak is 989), and",
+        f"{CALL * 1e6:.0f} µs for each operator's start; what is not training, as on the core.",
         "",
         "| stage | jobs | steps | TFLOP a step | s a step, core | GiB, measured | GiB, all data | h a job, core "
         "| h a job, H100 | h in all, core | h in all, H100 |",
@@ -219,7 +222,8 @@ def page(rows: list[Forecast], missing: list[str], processor: str) -> str:
         total = (_hours(sum(row.jobs * seconds for row, seconds in pairs)) for pairs in _both(its))
         lines.append(f"| **{chapter}** | {sum(row.jobs for row in its)} |" + " |" * 7 + " " + " | ".join(total) + " |")
     if missing:
-        lines += ["", f"Not rehearsed yet: {', '.join(f'`{stage}`' for stage in missing)}."]
+        named = textwrap.fill(", ".join(f"`{stage}`" for stage in missing), 120, break_on_hyphens=False)
+        lines += ["", "Not rehearsed yet:", "", f"{named}."]
     return "\n".join(lines) + "\n"
 
 
