@@ -54,7 +54,8 @@ def test_of_the_papers_networks_some_are_trained_and_no_others(both):
     for axis, keys in paper.items():
         if axis != "name":
             assert keys.keys() == fewer[axis].keys()
-            assert all(fewer[axis][key] and set(fewer[axis][key]) <= set(keys[key]) for key in keys)
+            for key, values in keys.items():
+                assert set(fewer[axis][key]) <= set(values) and bool(fewer[axis][key]) == bool(values)
 
 
 def test_an_override_of_nothing_is_an_error(both):
@@ -78,6 +79,20 @@ def test_the_checkout_is_whole_and_leaves_everything_here_as_it_is(tmp_path, mon
     assert (root / "lib/whereabouts/paths.py").is_file() and not (root / "lib").is_symlink()
     assert {path.name for path in tmp_path.iterdir()} == {*(name.split("/")[0] for name in rehearse.COPIED), "build"}
     assert load(ROOT / "params/paper.yaml")["inside_train_acdc"]["steps"] > 2
+
+
+def test_it_runs_in_the_checkout_and_ends_with_the_page_of_here(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(rehearse, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(rehearse.os, "environ", {})
+    monkeypatch.setattr(rehearse.os, "chdir", said.append)
+    monkeypatch.setattr(rehearse.os, "execv", lambda program, words: said.append(words))
+    rehearse.main(["2"])
+    place, (_, *words) = said
+    assert place == tmp_path and words[:4] == ["-m", "whereabouts.pipeline.fan_out", "--jobs", "2"]
+    assert words[4] == "--then" and words[5].startswith("cd ") and words[5].endswith("-m whereabouts.pipeline.forecast")
+    assert rehearse.os.environ["PYTHONPATH"] == str(tmp_path / "lib")
+    assert rehearse.os.environ[measure.CHANNEL] == str(tmp_path / rehearse.MEASURED)
 
 
 def test_a_measured_training_leaves_its_last_step_and_a_stage_its_memory(tmp_path, monkeypatch):
@@ -130,6 +145,8 @@ def test_every_training_of_the_pipeline_finds_its_steps_at_the_papers_scale():
                 steps, validations = PAPER.steps(stage, PAPER.fewer[section][key])
                 assert steps >= PAPER.numbers[section][key]
                 assert (validations - 1) * PAPER.numbers[section]["validate_every"] < steps
+    volumes = PAPER.numbers["gates_train_volumes"]["steps"]
+    assert PAPER.steps("gates-train-volumes", 1) == (volumes / 3, volumes / 3 / 600 // 1 + 1)  # of three, round(3 / 4)
     assert PAPER.steps("position-train-chest", PAPER.fewer["position_train_chest"]["few_steps"])[0] < 800
 
 

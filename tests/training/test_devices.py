@@ -23,7 +23,7 @@ from whereabouts.data.scan import Scan
 from whereabouts.inference.device import device
 from whereabouts.inference.slices import predict
 from whereabouts.losses.segmentation import inside_loss
-from whereabouts.methods.gates import VOLUME_ARMS
+from whereabouts.methods.gates import VOLUME_ARMS, plane_parts
 from whereabouts.methods.inside import ARMS, METHOD_NAMES, parts
 from whereabouts.methods.networks.gates import plane_network, volume_network
 from whereabouts.methods.networks.inside import acdc_network, clevr_network
@@ -108,6 +108,11 @@ def built(network, *arguments, **options):
         return network(*arguments, **options)
 
 
+def told(section):
+    """The readings of INSIDE that a section of the paper's scale has."""
+    return {name: PAPER[section][name] for name in ("scale", "sigma", "hidden")}
+
+
 def schedule(section):
     numbers = PAPER[section]
     return Schedule(4, numbers["batch"], numbers["learning_rate"], numbers["validate_every"], numbers["patience"])
@@ -157,7 +162,7 @@ def test_what_is_left_on_the_cpu_is_seen(mixed):
 @pytest.mark.parametrize("method", each(METHOD_NAMES, "inside"))
 def test_inside_on_clevr_seg(method):
     section, side = "inside_train_clevr_seg", PAPER["clevr_seg_prepare"]["side"]
-    model = built(clevr_network, method, 4, side, PAPER[section]["filters"])
+    model = built(clevr_network, method, 4, side, PAPER[section]["filters"], **told(section))
     supervised(model, section, examples(40, 3, side, 4, torch.uint8), 2, inside(section))
 
 
@@ -165,7 +170,7 @@ def test_inside_on_clevr_seg(method):
 def test_inside_on_acdc(arm):
     section, side = "inside_train_acdc", PAPER["acdc_prepare"]["side"]
     facts = 2 if parts(arm)[1] == "phase" else 1
-    model = built(acdc_network, arm, facts, side, PAPER[section]["filters"])
+    model = built(acdc_network, arm, facts, side, PAPER[section]["filters"], **told(section))
     supervised(model, section, examples(20, 1, side, facts), 4, inside(section))
 
 
@@ -231,25 +236,26 @@ def test_sdnet_with_a_second_task():
     given, model = examples(LABELLED, 1, SIDE), sdnet("sdnet", "sdnet_train_qmri", 3)
     regressor = built(AreaRegressor, PAPER["sdnet_train_qmri"]["channels"])
     task = {"measured": given, "regressor": regressor, "label": 2, "readings": Readings()}
+    task |= {"unlabelled": given, "discriminator": judge(3), "drawn": given}
     check(WithArea(model, given, given, 3, schedule("sdnet_volume"), 1, **task), regressor)
 
 
-def volumes(network, capacity=1.0, **options):
+def volumes(name="attention", **changes):
     """A learner of scans that are larger than its window along one axis and smaller along another."""
     numbers = PAPER["gates_train_volumes"]
-    gates = numbers["gates"] if "attention" in network else {}
-    model = built(volume_network, network, 3, numbers["feature_scale"] / capacity, **gates)
+    one = VOLUME_ARMS[name]
+    options = numbers["gates"] if "attention" in one.network else numbers["inside"] if "inside" in one.network else {}
+    model = built(volume_network, one.network, 3, numbers["feature_scale"] / one.capacity, **options | one.options)
     window = tuple(numbers["window"]["synthetic"])
     shape = (window[0] + 8, window[1], window[2] - 8)
     scans = [Scan("a", np.zeros(shape, np.float32), np.zeros(shape, np.uint8), (2.0, 2.0, 2.0))] * 2
-    how = {"readings": ScanReadings(**numbers["readings"]), "asked": network.startswith("asked")} | options
+    how = {"readings": ScanReadings(**numbers["readings"]), "asked": one.network.startswith("asked")} | changes
     return Segmenting(model, scans, scans, 3, schedule("gates_train_volumes"), 1, window, **how)
 
 
 @pytest.mark.parametrize("arm", each(VOLUME_ARMS, "attention", "asked_inside"))
 def test_attention_gates_on_scans(arm):
-    one = VOLUME_ARMS[arm]
-    check(volumes(one.network, one.capacity, snapshots=(1,)))
+    check(volumes(arm, snapshots=(1,)))
 
 
 @pytest.mark.slow
@@ -258,19 +264,27 @@ def test_attention_gates_on_scans(arm):
 )
 def test_attention_gates_on_scans_in_other_readings(changes):
     numbers = ScanReadings(**PAPER["gates_train_volumes"]["readings"])
-    check(volumes("attention", readings=replace(numbers, **changes)))
+    check(volumes(readings=replace(numbers, **changes)))
 
 
 def test_attention_gates_fine_tuned_to_some_labels():
     check(volumes("unet", only=(0, 2)))
 
 
-@pytest.mark.parametrize("aggregation", each(["", *AGGREGATIONS], "fine_tuned"))
-def test_attention_gates_on_frames(aggregation):
-    numbers, classes = PAPER["gates_train_planes"], 14
-    options = {"aggregation": aggregation, "normalisation": numbers["normalisation"]} if aggregation else {}
-    method = "ag_sononet" if aggregation else "sononet"
-    network = partial(plane_network, method, classes, 64 / numbers["widths"][0], **options)
+PARTS = {
+    f"{name}-{part.name}": part
+    for aggregation in AGGREGATIONS
+    for name, its in plane_parts("mean", aggregation, [(1, 0.1)] * 3).items()
+    for part in its
+}
+
+
+@pytest.mark.parametrize("part", each(PARTS, "ag_sononet-fine_tuned"))
+def test_attention_gates_on_frames(part):
+    numbers, classes, one = PAPER["gates_train_planes"], 14, PARTS[part]
+    options = {"normalisation": numbers["normalisation"]} | one.options | {"aggregation": one.aggregation}
+    options = options if one.aggregation else {}
+    network = partial(plane_network, one.method, classes, 64 / numbers["widths"][0], **options)
     images = torch.empty((70, 1, *PAPER["gates_data_ultrasound"]["shape"]), dtype=torch.uint8, device=META)
     planes = np.arange(70) % classes
     how = (classes - 1, schedule("gates_train_planes"), 1, PlaneReadings(**numbers["readings"]))

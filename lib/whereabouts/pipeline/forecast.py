@@ -120,13 +120,15 @@ class Paper:
         """Steps and validations at the paper's scale of a training that the rehearsal gave `steps`."""
         sections = [section for section in self.sections(stage) if "validate_every" in self.numbers[section]]
         counts = [
-            self.numbers[section][key]
+            (self.numbers[section][key], self.fewer[section][key])
             for section in sections
             for key in self.numbers[section]
-            if key.endswith("steps") and self.fewer[section][key] == steps
+            if key.endswith("steps") and self.fewer[section][key]
         ]
+        most = max((more for more, fewer in counts if fewer == steps), default=0)
+        most = most or round(steps * max(more / fewer for more, fewer in counts))  # a part, or several in one
         every = min(self.numbers[section]["validate_every"] for section in sections)
-        return max(counts), -(-max(counts) // every)
+        return most, -(-most // every)
 
     def forecast(self, stage: str, measured: list[dict[str, dict]], read: float) -> Forecast:
         """From what each of its rehearsed jobs left.
@@ -242,10 +244,11 @@ def processor() -> str:
 
 
 def main(arguments: list[str]) -> None:
-    rows = forecasts(paths.ROOT)
-    stages = plain_yaml.load(paths.at("dvc.yaml"))["stages"]
-    notebooks = [stage for stage, its in stages.items() if "whereabouts.run" in its["cmd"]]
-    text = page(rows, [stage for stage in notebooks if stage not in {row.stage for row in rows}], processor())
+    rows, paper = forecasts(paths.ROOT), Paper(paths.ROOT)
+    notebooks = [
+        name for name, its in paper.stages.items() if "whereabouts.run" in its["cmd"] and paper.jobs(name, paper.grid)
+    ]
+    text = page(rows, [name for name in notebooks if name not in {row.stage for row in rows}], processor())
     files.write_text(paths.at(PAGE), text)
     print(text, end="")
 
