@@ -7,6 +7,7 @@
 # make test              the tests                         make test-slow   the heavier ones
 # make verify            whether what is in paper_figures/ is consistent with what is committed there
 # make bench             the benchmarks                    make lab         JupyterLab, from the root
+# make rehearse          every stage of the paper's scale for two steps, JOBS=N at once: docs/rehearsal.md, what it takes
 # make fits              whether the committed results are those of the committed code: nothing is stale
 # make cluster-demo      the smoke pipeline here and through a real Slurm on this host: the same sha256
 # PYTHON=python3 makes the environment VENV=.venv, if it is not there yet, with PyTorch for TORCH=cpu|cuda: without it the
@@ -31,7 +32,7 @@ COMMAND = dvc repro
 TRACKED = git rev-parse -q --verify HEAD:./dvc.yaml >/dev/null 2>&1 && ! git check-ignore -q --no-index dvc.yaml
 TESTS = env OMP_NUM_THREADS=1 $(RUN) pytest -n logical --maxprocesses 8 --dist loadfile
 
-.PHONY: repro fan-out push test test-slow verify bench lab fits cluster-demo ready
+.PHONY: repro fan-out push test test-slow verify bench rehearse lab fits cluster-demo ready
 # `exec`, here and below: make, told to end, tells its child, which is then no shell
 repro: export SHELL = /bin/sh
 repro: ready
@@ -56,6 +57,9 @@ verify: ready
 
 bench: ready
 	@exec $(RUN) benchmarks
+
+rehearse: ready
+	@exec $(RUN) whereabouts.pipeline.rehearse "$${JOBS:-0}"
 
 lab: ready
 	@exec $(RUN) jupyterlab .

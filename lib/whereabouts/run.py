@@ -22,7 +22,7 @@ from pathlib import Path
 
 from whereabouts import files, paths
 from whereabouts.errors import InputError, raise_all
-from whereabouts.pipeline import notebooks, params, plain_yaml, streams, submit, system
+from whereabouts.pipeline import measure, notebooks, params, plain_yaml, streams, submit, system
 from whereabouts.pipeline.execution import INTERRUPTED, execute
 from whereabouts.pipeline.interruption import AGAIN
 
@@ -154,7 +154,8 @@ def main(arguments: list[str]) -> int:
         check_output(output, source)
         if submit.wanted():
             return submit.submit(arguments, name)
-        code = execute(source, output, values)
+        with measure.stage():
+            code = execute(source, output, values)
     except (InputError, OSError) as error:  # of the second, the place for temporary files is full, say
         for problem in getattr(error, "problems", [error]):
             print(f"error: {problem}", file=sys.stderr)

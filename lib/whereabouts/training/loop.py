@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from whereabouts.errors import InputError
 from whereabouts.inference.device import device, keep_freed_memory
-from whereabouts.pipeline import interruption, progress
+from whereabouts.pipeline import interruption, measure, progress
 from whereabouts.pipeline.interruption import Interrupted
 from whereabouts.pipeline.precision import WORDS
 from whereabouts.training import processes
@@ -163,6 +163,7 @@ def run(
     What a gain is, and whether its weights stay, is the learner's to say: `counts`, `least` and `restores`.
     """
     processes.expect_shared(learner.model)
+    measure.training(learner, schedule.steps, title)
     rows: list[dict] = []
     best = {"score": -1.0, "age": 0, "weights": None}
     step, losses, saved, cost = 0, [], time.monotonic(), 0.0
