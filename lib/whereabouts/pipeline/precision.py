@@ -8,8 +8,8 @@
 - auto: bfloat16 where the GPU has it or, without a GPU, the processor multiplies matrices of it (AMX); else float32.
 
 `auto` depends on the machine. It is resolved once, in the stage that checks the parameters, and the trainings depend on
-the file in which it says so, which stays until it is removed: what one machine began, or pulled from another, is not made
-anew nor continued in another precision.
+the file in which it says so, which stays until it is removed: what one machine began, or pulled from another, is not
+made anew nor continued in another precision.
 """
 
 import json
