@@ -13,6 +13,9 @@ class InputError(Exception):
         self.problems = [printable(problem) for problem in given]
         super().__init__("\n".join(self.problems))
 
+    def __reduce__(self) -> tuple:
+        return type(self), (self.problems,)
+
     def _render_traceback_(self) -> list[str]:
         """What Jupyter prints in place of a traceback."""
         return [f"error: {problem}" for problem in self.problems]

@@ -191,10 +191,13 @@ def test_the_code_includes_the_checkpoints_themselves(tmp_path, monkeypatch):
     assert code_digest() != before
 
 
-def test_a_stage_discards_only_what_it_used(tmp_path):
-    ours, others = Checkpoints(tmp_path), Checkpoints(tmp_path)
+def test_a_stage_discards_only_its_own(tmp_path, monkeypatch):
+    """Those that another process of it wrote, too."""
+    others = Checkpoints(tmp_path)
+    monkeypatch.setenv(identity.CHANNEL, "another stage")
+    ours = Checkpoints(tmp_path)
     for run in (ours.of({"seed": 0}), ours.of({"seed": 1}), others.of({"seed": 2})):
         run.save(state(1))
         run.save(state(2))
-    ours.discard()
+    Checkpoints(tmp_path).discard()
     assert {path.stem for path in tmp_path.iterdir()} == {others.of({"seed": 2}).path.stem}

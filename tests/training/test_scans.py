@@ -302,7 +302,7 @@ def plain_steps(trained, steps):
     """Those of section 3.2, from the network, the loss and the optimiser alone, on the network of `trained`."""
     model, r = trained.model.train(), trained.readings
     if r.optimiser == "adam":
-        optimiser = torch.optim.Adam(model.parameters(), 1e-2, (0.9, 0.999), weight_decay=r.weight_decay)
+        optimiser = torch.optim.Adam(model.parameters(), 1e-2, (0.9, 0.999), weight_decay=r.weight_decay, fused=True)
     else:
         optimiser = torch.optim.SGD(model.parameters(), 1e-2, 0.9, weight_decay=r.weight_decay, nesterov=True)
     for number in range(steps):

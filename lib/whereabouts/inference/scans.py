@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from whereabouts.data.scan import Scan, to_grid
-from whereabouts.inference.device import device
+from whereabouts.inference.device import autocast, device
 
 STRIDE = 16  # of the networks: sides must be multiples of it
 
@@ -39,7 +39,13 @@ def windows(shape: tuple[int, ...], window: tuple[int, ...]) -> list[tuple[slice
 
 
 @torch.no_grad()
-def scan_logits(model: nn.Module, image: Tensor, window: tuple[int, ...] = (), z: Tensor | None = None) -> Tensor:
+def scan_logits(
+    model: nn.Module,
+    image: Tensor,
+    window: tuple[int, ...] = (),
+    z: Tensor | None = None,
+    precision: str = "float32",
+) -> Tensor:
     """Class logits (C, X, Y, Z), float32, of an image (X, Y, Z); where windows overlap, their mean.
 
     Args:
@@ -47,6 +53,7 @@ def scan_logits(model: nn.Module, image: Tensor, window: tuple[int, ...] = (), z
         image: intensities as prepared; filled up with its minimum and standardised here, as in training.
         window: sides in voxels, multiples of 16, as in training; empty for the volume in one piece.
         z: (K,) facts, for networks that ask for them.
+        precision: see `whereabouts.inference.slices`.
     """
     model.eval()
     sides = window or tuple(-(-n // STRIDE) * STRIDE for n in image.shape)
@@ -56,7 +63,7 @@ def scan_logits(model: nn.Module, image: Tensor, window: tuple[int, ...] = (), z
     total = count = None
     for part in windows(tuple(volume.shape), sides):
         x = volume[part][None, None].contiguous(memory_format=torch.channels_last_3d)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=x.is_cuda):
+        with autocast(precision):
             logits = model(x, *facts)[0].float()
         if total is None:
             total = logits.new_zeros(len(logits), *volume.shape)
@@ -74,6 +81,7 @@ def masks(
     shape: tuple[int, ...] = (),
     only: tuple[int, ...] = (),
     asked: bool = False,
+    precision: str = "float32",
 ) -> Tensor:
     """Where each structure is found: (structures, X, Y, Z), bool, on the CPU.
 
@@ -85,13 +93,14 @@ def masks(
         shape: of the scan's own grid, onto which the logits are interpolated; empty for the prepared grid.
         only: labels among which is chosen, the background first; empty for all.
         asked: whether the network finds one structure at a time, the one that it is asked for.
+        precision: see `scan_logits`.
     """
     image = torch.from_numpy(scan.image.astype(np.float32)).to(device())
     shape = shape or scan.image.shape
     if asked:
         facts = torch.eye(structures, device=image.device)
-        return torch.stack([to_grid(scan_logits(model, image, window, z), shape) > 0 for z in facts]).cpu()
-    logits = scan_logits(model, image, window)
+        return torch.stack([to_grid(scan_logits(model, image, window, z, precision), shape) > 0 for z in facts]).cpu()
+    logits = scan_logits(model, image, window, precision=precision)
     labels = to_grid(logits[list(only)] if only else logits, shape)
     values = only[1:] if only else range(1, structures + 1)
     found = {value: labels == k for k, value in enumerate(values, 1)}

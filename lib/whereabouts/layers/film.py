@@ -62,5 +62,6 @@ class FiLM(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         """x (B, C, H, W) or (B, C, H, W, D), z (B, K) -> as x."""
-        gamma, beta = torch.chunk(self.hypernetwork(z), 2, dim=1)  # (B, C) each
-        return modulate(x, self.scale(gamma), beta)
+        with torch.autocast(z.device.type, enabled=False):  # what the facts say is not rounded on the way
+            gamma, beta = torch.chunk(self.hypernetwork(z), 2, dim=1)  # (B, C) each
+        return modulate(x, self.scale(gamma).to(x.dtype), beta.to(x.dtype))

@@ -34,11 +34,12 @@ class GuidingBlock(nn.Module):
         """x (B, C, H, W), z (B, K) -> as x."""
         if tuple(x.shape[2:]) != self.size:
             raise ValueError(f"Guiding Block made for maps of {self.size}, got {tuple(x.shape[2:])}: set size=(H, W)")
-        gamma_b, gamma_s, alpha, beta = torch.split(self.hypernetwork(z), self.parts, dim=1)
+        with torch.autocast(z.device.type, enabled=False):  # bfloat16 cannot tell the pixels of an axis apart
+            gamma_b, gamma_s, alpha, beta = torch.split(self.hypernetwork(z), self.parts, dim=1)
         scale = (
             1
             + alpha[:, None, :, None]  # (B, 1, H, 1)
             + beta[:, None, None, :]  # (B, 1, 1, W)
             + gamma_s[:, :, None, None]  # (B, C, 1, 1)
         )
-        return scale * x + gamma_b[:, :, None, None]
+        return scale.to(x.dtype) * x + gamma_b[:, :, None, None].to(x.dtype)

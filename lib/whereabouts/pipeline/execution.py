@@ -12,9 +12,10 @@ from pathlib import Path
 
 from whereabouts import paths
 from whereabouts.errors import raise_all
-from whereabouts.pipeline import identity, interruption, notebooks, progress, surroundings
+from whereabouts.pipeline import identity, interruption, notebooks, precision, progress, surroundings
 from whereabouts.pipeline.interruption import AGAIN
 from whereabouts.pipeline.kernel_process import KernelProcess
+from whereabouts.pipeline.runs import Run
 
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 GRACE = 20.0  # seconds from SIGTERM, in which training puts itself away, until whatever else runs is stopped
@@ -97,7 +98,7 @@ def execute(notebook: Path, output: Path, values: dict) -> int:
         }
         with interruptible(folder / "interrupt", kernel.stop):
             with progress_shown(folder / "progress"), closing(kernel):
-                environment = surroundings.variables(folder) | channels
+                environment = surroundings.variables(folder) | precision.environment(_precision(values)) | channels
                 problems = _run(notebook, executed, values, kernel, environment, paths.shown(output))
             if executed.exists():
                 notebooks.write(notebooks.normalise(notebooks.read(executed), outputs=True), output)
@@ -107,6 +108,12 @@ def execute(notebook: Path, output: Path, values: dict) -> int:
     for problem in problems:
         print(f"{paths.shown(output)}: {problem}", file=sys.stderr)
     return INTERRUPTED if interrupted else 0
+
+
+def _precision(values: dict) -> str:
+    """What the parameters of a notebook ask for, or else the run that they name; empty where they name none."""
+    scale = Run.of(values.get("run") or "/").scale
+    return values.get("precision") or (scale and precision.of(scale))
 
 
 def _run(

@@ -1,17 +1,15 @@
 """The kernel that the runner starts: ipykernel's, without anybody's settings, which listens on no TCP port.
 
-ipykernel would open one, on the loopback address, for what forked processes print. Nothing here forks, and others may
-share the node.
+ipykernel would open one, on the loopback address, for what forked processes print. What those of
+`whereabouts.training.processes` print comes another way, and others may share the node.
 """
 
-import ctypes
 import os
-import signal
 
 from ipykernel.iostream import IOPubThread
 from ipykernel.kernelapp import IPKernelApp
 
-PR_SET_PDEATHSIG = 1  # of prctl(2)
+from whereabouts.pipeline import interruption
 
 
 class KernelApp(IPKernelApp):
@@ -34,7 +32,6 @@ def _no_pipe(thread: IOPubThread) -> None:
 
 
 if __name__ == "__main__":
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a runner that is killed cannot end its kernel
-    if os.getppid() == int(os.environ["JPY_PARENT_PID"]):  # else it was killed before that
-        IOPubThread._setup_pipe_in = _no_pipe
-        KernelApp.launch_instance()
+    interruption.end_with(int(os.environ["JPY_PARENT_PID"]))  # the runner
+    IOPubThread._setup_pipe_in = _no_pipe
+    KernelApp.launch_instance()

@@ -1,6 +1,7 @@
 """The switches in `params.yaml` and the numbers in `params/<scale>.yaml`: reading, checking and turning them.
 
-`python -m whereabouts.pipeline.params` checks both and prints in one line what was chosen and where the results are.
+`python -m whereabouts.pipeline.params` checks both, says what precision `auto` is on this machine (see
+`whereabouts.pipeline.precision`), and prints in one line what was chosen and where the results are.
 `python -m whereabouts.pipeline.params scale=smoke acdc=real` turns switches first; one that is given no word (`acdc=`)
 goes back to the demo's scale or to synthetic data; the comments in the file stay.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from whereabouts import files, paths
 from whereabouts.errors import InputError, raise_all
-from whereabouts.pipeline import system
+from whereabouts.pipeline import precision, system
 from whereabouts.pipeline.choices import SCALES, SOURCES
 from whereabouts.pipeline.plain_yaml import load
 
@@ -64,7 +65,10 @@ def check(root: Path = paths.ROOT) -> None:
         problems = _switch_problems(switches) or _spliced_problems(switches)
     reference = load(root / "params" / f"{REFERENCE}.yaml")
     for scale in SCALES:
-        problems += differences(load(root / "params" / f"{scale}.yaml"), reference, f"params/{scale}.yaml")
+        numbers, name = load(root / "params" / f"{scale}.yaml"), f"params/{scale}.yaml"
+        problems += differences(numbers, reference, name)
+        if "precision" in numbers:
+            problems += precision.problem(numbers["precision"], name)
     raise_all(problems)
 
 
@@ -188,6 +192,7 @@ def main(arguments: list[str]) -> None:
         if text != before:
             files.write_text(path, text)
     check()
+    precision.write()
     print(chosen())
 
 

@@ -5,12 +5,22 @@ What the runner executes keeps nothing of it. A notebook run by hand keeps one l
 
 import os
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from html import escape
 
 from tqdm import tqdm
 
 CHANNEL = "WHEREABOUTS_PROGRESS"  # the runner names a pipe here; it copies what arrives to its own terminal
+_tell: Callable[[dict], None] | None = None  # in a forked process: takes what a bar shows to where it is shown
+
+
+def tell(function: Callable[[dict], None]) -> None:
+    """In a process that is forked: have its bars told to `function`, not drawn."""
+    global _tell
+    _tell = function
+    tqdm.set_lock(threading.RLock())  # the one it has may have been held, by a thread that it has not
+    tqdm.monitor_interval = 0
 
 
 def bar(iterable: Iterable | None = None, **options) -> tqdm:
@@ -20,6 +30,8 @@ def bar(iterable: Iterable | None = None, **options) -> tqdm:
         iterable: what to count, or None for a bar that is advanced by hand, in a `with` block.
         options: passed to tqdm (`desc`, `total`, `unit`).
     """
+    if _tell:
+        return Told(iterable, **options)
     channel = os.environ.get(CHANNEL)
     if not channel and _in_notebook():
         return InNotebook(iterable, mininterval=0.5, **options)
@@ -30,6 +42,30 @@ def bar(iterable: Iterable | None = None, **options) -> tqdm:
 def _in_notebook() -> bool:
     """Whether this process is the kernel of a notebook."""
     return "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
+
+
+class Told(tqdm):
+    """A bar that is drawn by another process: it tells its name, how far it is and, at the end, why it ended."""
+
+    def __init__(self, iterable: Iterable | None = None, **options):
+        self.ended = None
+        super().__init__(iterable, gui=True, disable=False, mininterval=0.5, miniters=1, **options)
+        self.display()
+
+    def display(self, *_, **__) -> None:
+        said = {"desc": self.desc, "total": self.total, "unit": self.unit, "n": self.n, "postfix": self.postfix}
+        _tell({"key": id(self), "ended": self.ended, **said})
+
+    def close(self) -> None:
+        if not self.disable:
+            super().close()
+            self.ended = self.ended or "stopped"
+            self.display()
+
+    def __exit__(self, kind: type[BaseException] | None, *fault) -> None:
+        if kind:
+            self.ended = f"stopped by {kind.__name__}"
+        super().__exit__(kind, *fault)
 
 
 class InNotebook(tqdm):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from whereabouts import paths
 from whereabouts.errors import InputError, raise_all
+from whereabouts.pipeline import precision
 from whereabouts.pipeline.choices import SCALES, SOURCES
 from whereabouts.pipeline.plain_yaml import load
 
@@ -76,12 +77,12 @@ class Run:
 
         Args:
             parameters: `globals()` of a notebook: its parameters are those names that have a type, `steps: int = None`.
-            sections: of params/<scale>.yaml and of the scale in params.yaml.
+            sections: of params/<scale>.yaml and of the scale in params.yaml; `precision` is in none.
 
         Raises:
             InputError: the scale has none, or there is no scale.
         """
-        missing, numbers = [], {}
+        missing, numbers = [], {"precision": precision.of(self.scale)}
         if self.scale:
             files = load(paths.at(f"params/{self.scale}.yaml")), load(paths.at("params.yaml"))["scales"][self.scale]
             for section in sections:

@@ -33,15 +33,18 @@ class Origin:
         scale: "smoke", "demo" or "paper".
         data: the data's label, as in `Manifest.label`: name, source and digest.
         seeds: how many trainings are behind each number; 0 where nothing was trained.
+        trained: in what precision and by which instructions, of `whereabouts.inference.device.arithmetic`.
     """
 
     scale: str
     data: str
     seeds: int = 0
+    trained: str = ""
 
     @classmethod
     def of(cls, *read: dict | pd.DataFrame, seeds: int = 0, data: str = "") -> "Origin":
-        """Of what was read: facts of prepared data, whose labels are named, and results, with a column `scale`.
+        """Of what was read: facts of prepared data, whose labels are named, and results, with columns `scale` and, of
+        trained networks, `trained`.
 
         Args:
             read: at least one.
@@ -53,12 +56,15 @@ class Origin:
         """
         scales = [scale for one in read for scale in ([one["scale"]] if isinstance(one, dict) else one.scale.unique())]
         labels = dict.fromkeys(one["label"] for one in read if isinstance(one, dict))
-        return cls(same_scale(*scales), data or ";\n".join(labels), seeds)
+        tables = [one for one in read if isinstance(one, pd.DataFrame) and "trained" in one]
+        how = {word for table in tables for word in table.trained.dropna()}
+        return cls(same_scale(*scales), data or ";\n".join(labels), seeds, ", ".join(sorted(how)))
 
     def __str__(self) -> str:
         warning = "; smoke scale: the numbers mean nothing" if self.scale == "smoke" else ""
         seeds = f"; {self.seeds} seed{'s' * (self.seeds != 1)}" if self.seeds else ""
-        return f"{self.scale} scale; {self.data}{seeds}{warning}"
+        trained = f"; trained in {self.trained}" if self.trained else ""
+        return f"{self.scale} scale; {self.data}{seeds}{trained}{warning}"
 
 
 def write(table: pd.DataFrame, folder: Path, name: str, title: str, origin: Origin, notes: str = "") -> None:

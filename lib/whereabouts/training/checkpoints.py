@@ -74,18 +74,20 @@ class Checkpoints:
     """The checkpoints of one stage; `discard` them once the stage has written its outputs.
 
     A run is named by the hash of its configuration, of the code, and of the notebook and parameters that the runner was
-    given, so that it never resumes under another.
+    given, so that it never resumes under another. Those of a stage begin alike, whichever process made them.
     """
 
     def __init__(self, folder: Path | str = "build/checkpoints"):
-        self.folder, self.code, self.used = paths.at(folder), code_digest(), []
+        self.folder = paths.at(folder)
+        self.stage = _name(code_digest(), identity.this(), torch.__version__)
 
     def of(self, configuration: dict) -> Checkpoint:
-        text = json.dumps([configuration, self.code, identity.this(), torch.__version__], sort_keys=True)
-        checkpoint = Checkpoint(self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.pt")
-        self.used.append(checkpoint)
-        return checkpoint
+        return Checkpoint(self.folder / f"{self.stage}-{_name(configuration)}.pt")
 
     def discard(self) -> None:
-        for checkpoint in self.used:
-            checkpoint.discard()
+        for path in self.folder.glob(f"{self.stage}-*"):
+            path.unlink(missing_ok=True)
+
+
+def _name(*what: object) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from whereabouts.data.examples import normalise
+from whereabouts.inference.device import autocast
 from whereabouts.models.sononet import AGGREGATIONS, probabilities
 from whereabouts.training import augmentation
 from whereabouts.training.loop import Learner, Schedule
@@ -44,13 +45,13 @@ def sampling_weights(planes: np.ndarray, background: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor, batch: int = 256) -> Tensor:
+def predict(model: nn.Module, images: Tensor, batch: int = 256, precision: str = "float32") -> Tensor:
     """Probabilities (N, C) of frames (N, 1, h, w), uint8, on the CPU."""
     model.eval()
     parts = []
     for part in images.split(batch):
         x = normalise(part.float(), {}).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=x.is_cuda):
+        with autocast(precision):
             logits = model(x)
         parts.append(probabilities(logits, model.aggregation).cpu())
     return torch.cat(parts)
@@ -95,7 +96,7 @@ class Classifying(Learner):
         self.model.train()
         self.pace(number)
         x, target = self.batch(number)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=x.is_cuda):
+        with autocast(self.schedule.precision):
             logits = self.model(x)  # (B, heads, C)
         weights = AGGREGATIONS[self.model.aggregation]
         loss = sum(w * cross_entropy(head.float(), target) for w, head in zip(weights, logits.unbind(1), strict=True))
@@ -118,5 +119,5 @@ class Classifying(Learner):
     def score(self) -> float:
         """F1, the mean over planes and background."""
         images, planes = self.validation
-        found = predict(self.model, images).argmax(1).numpy()
+        found = predict(self.model, images, precision=self.schedule.precision).argmax(1).numpy()
         return float(f1_score(planes, found, average="macro", zero_division=0))

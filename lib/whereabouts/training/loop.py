@@ -6,10 +6,8 @@ started again ends in the same bits on the CPU as one that was not.
 
 import math
 import os
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -24,12 +22,11 @@ from whereabouts.errors import InputError
 from whereabouts.inference.device import device, keep_freed_memory
 from whereabouts.pipeline import interruption, progress
 from whereabouts.pipeline.interruption import Interrupted
+from whereabouts.pipeline.precision import WORDS
+from whereabouts.training import processes
 from whereabouts.training.checkpoints import Checkpoint
 
 R, T = TypeVar("R"), TypeVar("T")
-
-
-_one_ended = threading.Event()  # of `side_by_side`, by an error or by Jupyter's Interrupt: the others go on no longer
 
 
 @dataclass(frozen=True)
@@ -45,9 +42,10 @@ class Schedule:
         decay: of the learning rate, one of `DECAYS`.
         decay_every: steps from one drop to the next, where it falls in drops; 0 never drops.
         warm_up: steps at the start, at a tenth of the learning rate.
+        precision: one of `whereabouts.pipeline.precision`'s words, resolved: "float32", "bfloat16" or "portable".
 
     Raises:
-        InputError: there is no such decay.
+        InputError: there is no such decay, or no such precision.
     """
 
     steps: int
@@ -58,10 +56,13 @@ class Schedule:
     decay: str = "constant"
     decay_every: int = 0
     warm_up: int = 0
+    precision: str = "float32"
 
     def __post_init__(self):
         if self.decay not in DECAYS:
             raise InputError(f"decay={self.decay}: unknown; choose one of {', '.join(DECAYS)}")
+        if self.precision not in (known := WORDS[1:]):
+            raise InputError(f"precision={self.precision}: unknown; choose one of {', '.join(known)}")
 
 
 def _drops(left: float) -> Callable[[Schedule, int], float]:
@@ -84,13 +85,14 @@ def rate(schedule: Schedule, step: int) -> float:
 
 
 def build(network: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """A network whose initial weights depend on `seed` alone, channels last, on the device."""
+    """A network whose initial weights depend on `seed` alone, channels last, on the device; see `side_by_side`."""
     keep_freed_memory()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = network()
     volumes = any(parameter.ndim == 5 for parameter in model.parameters())  # the weights of 3D convolutions
-    return model.to(device=device(), memory_format=torch.channels_last_3d if volumes else torch.channels_last)
+    model = model.to(device=device(), memory_format=torch.channels_last_3d if volumes else torch.channels_last)
+    return processes.shared(model) if device().type == "cpu" else model
 
 
 def batch_indices(seed: int | tuple, step: int, n: int, batch: int) -> np.ndarray:
@@ -160,6 +162,7 @@ def run(
 
     What a gain is, and whether its weights stay, is the learner's to say: `counts`, `least` and `restores`.
     """
+    processes.expect_shared(learner.model)
     rows: list[dict] = []
     best = {"score": -1.0, "age": 0, "weights": None}
     step, losses, saved, cost = 0, [], time.monotonic(), 0.0
@@ -175,7 +178,7 @@ def run(
 
     with progress.bar(total=schedule.steps, initial=step, desc=title, unit="step") as bar:
         while step < schedule.steps and best["age"] < schedule.patience:
-            if checkpoint and (interruption.asked() or _one_ended.is_set()):
+            if checkpoint and interruption.asked():
                 put_away()
                 raise Interrupted(f"after {step} of {schedule.steps} steps")
             losses.append(learner.step(step))
@@ -213,22 +216,12 @@ def run(
 def side_by_side(train: Callable[[R], T], runs: list[R]) -> dict[R, T]:
     """run -> train(run) for independent trainings: on the CPU one a core at a time, on an accelerator in turn.
 
-    Small networks gain little from a second core and a second network gains all of it. Each training runs on one
-    thread, so that its result does not depend on how many cores there are. Networks are built before (`build` seeds the
-    global generator); `fit` shares nothing. Where one fails, or the caller is interrupted, the others are put away.
+    Small networks gain little from a second core and a second network gains all of it: see `processes`. What a training
+    leaves is what it returns, and the weights of networks that `build` made before.
     """
     if device().type != "cpu":
         return {run: train(run) for run in runs}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            try:
-                return dict(zip(runs, pool.map(train, runs), strict=True))
-            except BaseException:
-                _one_ended.set()
-                raise
-    finally:
-        _one_ended.clear()
+    return processes.each(train, runs, len(os.sched_getaffinity(0)))
 
 
 def configuration(schedule: Schedule, **facts) -> dict:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from whereabouts.data.examples import Examples
+from whereabouts.inference.device import autocast
 from whereabouts.losses.sdnet import absolute_error
 from whereabouts.models.sdnet.volume import AreaRegressor
 from whereabouts.training.loop import batch_indices
@@ -47,11 +48,12 @@ class WithArea(SemiSupervised):
     def step(self, number: int) -> Tensor:
         loss = super().step(number)
         noise = self._generator(number, 1)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.measured.images.is_cuda):
-            index = batch_indices((self.seed, 3), number, len(self.measured), self.schedule.batch)
-            index = torch.from_numpy(index).to(self._areas.device)
+        index = batch_indices((self.seed, 3), number, len(self.measured), self.schedule.batch)
+        index = torch.from_numpy(index).to(self._areas.device)
+        with autocast(self.schedule.precision):
             s, explained = self._explain(self.measured.batch(index)[0], noise)
-            cost = self.area * absolute_error(self.regressor(s).float(), self._areas[index]) + explained
+            found = self.regressor(s)
+        cost = self.area * absolute_error(found.float(), self._areas[index]) + explained
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         cost.backward()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from whereabouts.data.scan import Scan, tensor
-from whereabouts.inference.device import device
+from whereabouts.inference.device import autocast, device
 from whereabouts.inference.scans import masks, padded, standardised
 from whereabouts.layers.attention_gate import parameter_groups
 from whereabouts.losses.segmentation import dice_loss
@@ -86,7 +86,7 @@ class Segmenting(Learner):
             raise ValueError("only and asked: a network that is asked for one structure chooses among no labels")
         weights, rate = parameter_groups(self.model, self.readings.weight_decay), self.schedule.learning_rate
         if self.readings.optimiser == "adam":
-            self.optimiser = torch.optim.Adam(weights, rate)
+            self.optimiser = torch.optim.Adam(weights, rate, fused=True)
         else:
             self.optimiser = torch.optim.SGD(weights, rate, momentum=0.9, nesterov=True)
         if self.readings.halve_every:
@@ -115,7 +115,7 @@ class Segmenting(Learner):
 
     def _loss(self, number: int) -> Tensor:
         x, labels, z = self.batch(number)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=x.is_cuda):
+        with autocast(self.schedule.precision):
             fused, levels = self.model.levels(x, z)
         loss = self._dice(fused, labels)
         if self.readings.auxiliary:
@@ -158,7 +158,8 @@ class Segmenting(Learner):
         values = [value for value in range(1, self.structures + 1) if not self.only or value in self.only]
         scores = []
         for scan in self.validation:
-            found = masks(self.model, scan, self.structures, self.window, only=self.only, asked=self.asked)
+            how = {"only": self.only, "asked": self.asked, "precision": self.schedule.precision}
+            found = masks(self.model, scan, self.structures, self.window, **how)
             there = torch.stack([tensor(scan)[1] == value for value in values])
             scores.append(overlap.dice(found[[value - 1 for value in values]].byte(), there.byte(), 2).mean())
         return torch.stack(scores).mean().item()

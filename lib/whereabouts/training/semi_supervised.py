@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from whereabouts.data.examples import Examples
+from whereabouts.inference.device import autocast
 from whereabouts.inference.slices import predict, predict_logits
 from whereabouts.losses.sdnet import (
     Weights,
@@ -130,27 +131,27 @@ class SemiSupervised(Learner):
         self.model.train()
         self._decay(number)
         noise = self._generator(number)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.labelled.images.is_cuda):
-            x, target = self._batch(self.labelled, number, 0, noise)
-            logits, explained = self._see(x, noise)
-            segmentation = segmentation_loss(foreground(logits), target, as_printed=self.readings.as_printed)
-            loss = self.weights_of.segmentation * segmentation + explained
-            self._update(0, loss)
-            if self.unlabelled is not None:
-                u, _ = self._batch(self.unlabelled, number, 1, noise)
-                logits, explained = self._see(u, noise)
-                if self.discriminator is None:
-                    self._update(0, explained)
-                else:
-                    self._play(foreground(logits), explained, number, noise)
+        x, target = self._batch(self.labelled, number, 0, noise)
+        logits, explained = self._see(x, noise)
+        segmentation = segmentation_loss(foreground(logits), target, as_printed=self.readings.as_printed)
+        loss = self.weights_of.segmentation * segmentation + explained
+        self._update(0, loss)
+        if self.unlabelled is not None:
+            u, _ = self._batch(self.unlabelled, number, 1, noise)
+            logits, explained = self._see(u, noise)
+            if self.discriminator is None:
+                self._update(0, explained)
+            else:
+                self._play(foreground(logits), explained, number, noise)
         return loss.detach()
 
     def _see(self, x: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor | float]:
         """Class logits of x, and what its explanation by s and z costs (0 for a network that gives none)."""
-        if not isinstance(self.model, SDNet):
-            return self.model(x), 0.0
-        s, cost = self._explain(x, noise)
-        return self.model.segmentor(s), cost
+        with autocast(self.schedule.precision):
+            if not isinstance(self.model, SDNet):
+                return self.model(x), 0.0
+            s, cost = self._explain(x, noise)
+            return self.model.segmentor(s), cost
 
     def _explain(self, x: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
         """The anatomy factor of x, and the cost of painting x from its factors."""
@@ -170,15 +171,20 @@ class SemiSupervised(Learner):
     def _play(self, predicted: Tensor, explained: Tensor | float, number: int, noise: torch.Generator) -> None:
         """The unlabelled update against the discriminator, then the discriminator's own."""
         self.discriminator.requires_grad_(False)
-        adversarial = adversarial_loss(self.discriminator(predicted).float(), self.readings.as_printed)
+        adversarial = adversarial_loss(self._judge(predicted), self.readings.as_printed)
         self._update(0, self.weights_of.adversarial * adversarial + explained)
         self.discriminator.requires_grad_(True)
         _, drawn = self._batch(self.drawn, number, 2, noise, images=False)
-        scores = self.discriminator(torch.cat([drawn, predicted.detach()]))
-        loss = discriminator_loss(*scores.float().split([len(drawn), len(predicted)]))
+        scores = self._judge(torch.cat([drawn, predicted.detach()]))
+        loss = discriminator_loss(*scores.split([len(drawn), len(predicted)]))
         if self.readings.spectral:
             loss = loss + self.readings.spectral * self.discriminator.spectral_penalty()
         self._update(1, loss)
+
+    def _judge(self, predicted: Tensor) -> Tensor:
+        """The discriminator's scores (B, 1) of masks (B, L, H, W)."""
+        with autocast(self.schedule.precision):
+            return self.discriminator(predicted).float()
 
     def _batch(self, examples: Examples, number: int, role: int, noise: torch.Generator, images: bool = True):
         """Images (B, 1, H, W) and masks (B, L, H, W) of batch `number`, turned alike."""
@@ -213,8 +219,9 @@ class SemiSupervised(Learner):
 
     def score(self) -> float:
         if self.readings.selection == "best":
-            return validation_dice(self.model, self.validation, self.classes)
-        return pooled_soft_dice(predict_logits(self.model, self.validation), self.validation.labels).mean().item()
+            return validation_dice(self.model, self.validation, self.classes, self.schedule.precision)
+        logits = predict_logits(self.model, self.validation, precision=self.schedule.precision)
+        return pooled_soft_dice(logits, self.validation.labels).mean().item()
 
     def state(self) -> dict:
         parts = [part.state_dict() for part in self.parts()]
@@ -249,11 +256,10 @@ class SelfTraining(SemiSupervised):
         self.model.train()
         self._decay(number)
         noise = self._generator(number)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.labelled.images.is_cuda):
-            loss = self._learn(self.labelled, number, 0, noise)
-            if part:
-                guessed = Examples(self.unlabelled.images, self._pseudo, self.unlabelled.z, self.unlabelled.volume)
-                self._learn(guessed, number, 1, noise)
+        loss = self._learn(self.labelled, number, 0, noise)
+        if part:
+            guessed = Examples(self.unlabelled.images, self._pseudo, self.unlabelled.z, self.unlabelled.volume)
+            self._learn(guessed, number, 1, noise)
         return loss
 
     def counts(self) -> bool:
@@ -262,7 +268,7 @@ class SelfTraining(SemiSupervised):
 
     def _learn(self, examples: Examples, number: int, role: int, noise: torch.Generator) -> Tensor:
         x, target = self._batch(examples, number, role, noise)
-        predicted = foreground(self.model(x))
+        predicted = foreground(self._see(x, noise)[0])
         loss = self.weights_of.segmentation * segmentation_loss(predicted, target, as_printed=self.readings.as_printed)
         self._update(0, loss)
         return loss.detach()

@@ -27,26 +27,27 @@ class Supervised(Learner):
     classes: int
 
     def __post_init__(self):
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.schedule.learning_rate)
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.schedule.learning_rate, fused=True)
 
     def step(self, number: int) -> Tensor:
         self.model.train()
         self.pace(number)
         index = torch.from_numpy(batch_indices(self.seed, number, len(self.training), self.schedule.batch))
         images, labels, z = self.training.batch(index.to(self.training.images.device))
-        value = self.loss(self.model, class_logits(self.model, images, z), labels, z)
+        value = self.loss(self.model, class_logits(self.model, images, z, self.schedule.precision), labels, z)
         self.optimiser.zero_grad()
         value.backward()
         self.optimiser.step()
         return value.detach()
 
     def score(self) -> float:
-        return validation_dice(self.model, self.validation, self.classes)
+        return validation_dice(self.model, self.validation, self.classes, self.schedule.precision)
 
 
-def validation_dice(model: nn.Module, validation: Examples, classes: int) -> float:
+def validation_dice(model: nn.Module, validation: Examples, classes: int, precision: str) -> float:
     """Mean Dice over volumes and foreground classes."""
-    return overlap.dice(predict(model, validation), validation.labels, classes, validation.volume).mean().item()
+    found = predict(model, validation, precision=precision)
+    return overlap.dice(found, validation.labels, classes, validation.volume).mean().item()
 
 
 def fit(

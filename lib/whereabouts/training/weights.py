@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from whereabouts import files, paths
 from whereabouts.errors import InputError
 from whereabouts.formats import limits
-from whereabouts.inference.device import device, keep_freed_memory
+from whereabouts.inference.device import arithmetic, device, keep_freed_memory
 
 LARGEST = 4096  # number among the facts of a network: larger ones would take for ever to build, even without weights
 HEADER = 2**22  # bytes that safetensors' header may have; 60 kB here
@@ -38,7 +38,14 @@ def use(network: str, data: dict, **how) -> dict:
     return {"network": network, **{key: data[key] for key in ("label", "structures", "input")}, **how}
 
 
-def write(path: Path, model: nn.Module, facts: dict, use: dict | None = None, data: dict | None = None) -> None:
+def write(
+    path: Path,
+    model: nn.Module,
+    facts: dict,
+    use: dict | None = None,
+    data: dict | None = None,
+    precision: str = "float32",
+) -> None:
     """Write the weights of `model` to `path`.
 
     Args:
@@ -48,9 +55,11 @@ def write(path: Path, model: nn.Module, facts: dict, use: dict | None = None, da
             everything, since safetensors writes several in random order.
         use: see `use`.
         data: facts of the prepared data that it was trained on, whose scale, label and sha256 are kept.
+        precision: in which it was trained, here; see `whereabouts.pipeline.precision`.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     origin = {key: data[key] for key in ("scale", "label", "sha256")} if data else {}
+    origin |= {"trained": arithmetic(precision)} if data else {}
     said = {"facts": facts, "use": use or {}, "data": origin}
     about = said | {"sha256": _digest(tensors, said)}
     files.write_bytes(path, save(tensors, metadata={"about": json.dumps(about, sort_keys=True)}))
@@ -107,6 +116,12 @@ def said(path: Path) -> tuple[dict, dict]:
     """The facts and the use that `write` was given, unchecked; InputError as from `read`, but for the tensors."""
     with _opened(path) as (_, found, _):
         return found["facts"], found["use"]
+
+
+def trained(path: Path) -> str:
+    """In what precision, and by which instructions, the weights at `path` were trained: "bfloat16 on AMX"."""
+    with _opened(path) as (_, found, _):
+        return found["data"].get("trained", "float32")
 
 
 @contextmanager
