@@ -38,7 +38,7 @@ IMAGES = Examples(
 
 
 def schedule(word: str, batch: int = BATCH) -> Schedule:
-    return Schedule(STEPS, batch, 1e-3, STEPS, 9, word)
+    return Schedule(STEPS, batch, 1e-3, STEPS, 9, precision=word)
 
 
 def inside(word: str) -> Learner:

@@ -142,16 +142,20 @@ def _show(bars: dict, key: tuple, said: dict) -> None:
 
 
 class _Printed:
-    """In place of a process's standard output and error."""
+    """In place of a process's standard output and error: tells whole lines, among which those of others may be."""
 
     def __init__(self, tell: Callable[[str, object], None]):
-        self.tell = tell
+        self.tell, self.text = tell, ""
 
     def write(self, text: str) -> None:
-        self.tell("text", text)
+        self.text += text
+        if self.text.endswith("\n"):
+            self.flush()
 
     def flush(self) -> None:
-        pass
+        if self.text:
+            self.tell("text", self.text)
+        self.text = ""
 
 
 def _serve(work: Callable, pieces: list, theirs: Connection, parent: int) -> None:
