@@ -89,7 +89,8 @@ def prepare(notebook: Path, out: Path, points: list[dict], given: dict) -> dict[
     Raises:
         InputError: parameters that the notebook has not, or has with another type; places where nothing is written.
     """
-    title, content = paths.shown(notebook), notebooks.stripped(notebook)
+    title, content = paths.shown(notebook), notebooks.normalise(notebooks.read(notebook))
+    used = notebooks.digests(content, notebook)
     defaults, problems = notebooks.parameters(content, title), []
     if LEFT not in defaults:
         problems.append(f"{title}: has no parameter {LEFT}, the folder that gets its results; give it one")
@@ -107,9 +108,10 @@ def prepare(notebook: Path, out: Path, points: list[dict], given: dict) -> dict[
     for point in points:
         values, numbers = _of_the_run(given | point, defaults)
         readable = re.sub(r"[^A-Za-z0-9._]+", "-", label(point))[:80].strip("-.")
-        job = f"{readable}-{identity.of(notebooks.text(content), values | numbers)[:8]}"
+        job = f"{readable}-{identity.of(json.dumps(used), values | numbers)[:8]}"
         run.check_output(out / job / EXECUTED, notebook)
         notebooks.write(content, out / job / place(notebook))
+        files.write_json((out / job / place(notebook)).with_suffix(notebooks.CODE), used)
         files.write_json(out / job / GIVEN, values | {LEFT: str(out / job / LEFT)})
         jobs[job] = point
     return jobs

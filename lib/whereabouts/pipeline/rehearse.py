@@ -134,11 +134,11 @@ def checkout() -> Path:
     text = (root / "params.yaml").read_text(encoding="utf-8")
     for switch in params.SWITCHES:
         text = params.turn(text, switch, "paper" if switch == "scale" else "")
-    yaml = YAML()  # keeps the file's anchors
-    numbers, switches = yaml.load(root / "params/paper.yaml"), yaml.load(text)
+    form = YAML()  # keeps the file's anchors
+    numbers, switches = form.load(root / "params/paper.yaml"), form.load(text)
     rehearsed(numbers, switches)
-    yaml.dump(numbers, root / "params/paper.yaml")
-    yaml.dump(switches, root / "params.yaml")
+    form.dump(numbers, root / "params/paper.yaml")
+    form.dump(switches, root / "params.yaml")
     return root
 
 

@@ -5,16 +5,14 @@ HEAD has in the same folder, which is of the same scale and choice of data: the 
 whether each number lies within the other's interval.
 """
 
-import io
 import subprocess
-import tarfile
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
-from whereabouts import paths
+from whereabouts import files, paths
 from whereabouts.errors import InputError, raise_all
 from whereabouts.pipeline import system
 from whereabouts.reporting import claims, units
@@ -33,18 +31,21 @@ def committed(folder: Path) -> Units | None:
         InputError: this is no checkout of git, or has no commit.
     """
     inside = f"{paths.relative(folder)}/{units.FOLDER}"
-    git = ["git", "-C", str(paths.ROOT)]
     try:
-        listed = subprocess.run([*git, "ls-tree", "HEAD", inside], capture_output=True, check=True).stdout
+        listed = _said("ls-tree", "-r", "-z", "--name-only", "HEAD", inside).decode().split("\0")[:-1]
         if not listed:
             return None
-        packed = subprocess.run([*git, "archive", "HEAD", inside], capture_output=True, check=True).stdout
+        kept = {name: _said("show", f"HEAD:./{name}") for name in listed}
     except (OSError, subprocess.CalledProcessError):
         raise InputError(f"{paths.shown(folder)}: git has no commit of it; verify in a clone") from None
     with tempfile.TemporaryDirectory() as place:
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(place, filter="data")
+        for name, content in kept.items():
+            files.write_bytes(Path(place, name), content)
         return units.read(Path(place) / paths.relative(folder))
+
+
+def _said(*command: str) -> bytes:
+    return subprocess.run(["git", "-C", str(paths.ROOT), *command], capture_output=True, check=True).stdout
 
 
 def machine(kept: Units) -> dict:
