@@ -22,7 +22,7 @@ from rich.live import Live
 
 from whereabouts import files, paths, run
 from whereabouts.errors import InputError, raise_all
-from whereabouts.pipeline import fan_out, identity, notebooks, plain_yaml, streams, submit, system
+from whereabouts.pipeline import fan_out, identity, notebooks, plain_yaml, precision, streams, submit, system
 from whereabouts.pipeline.interruption import AGAIN
 from whereabouts.pipeline.runs import Run
 
@@ -126,7 +126,8 @@ def _of_the_run(values: dict, defaults: dict) -> tuple[dict, dict]:
         return values, {}
     grid = plain_yaml.load(paths.at("params.yaml"))["scales"][one.scale]
     numbers = [plain_yaml.load(paths.at(f"params/{one.scale}.yaml")), grid]
-    return values | {"run": "-".join([one.scale, *one.sources.values()])}, {"numbers of the run": numbers}
+    said = {"numbers of the run": numbers, "its precision": precision.of(one.scale)}
+    return values | {"run": "-".join([one.scale, *one.sources.values()])}, said
 
 
 def finished(folder: Path) -> bool:

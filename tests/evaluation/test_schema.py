@@ -5,6 +5,10 @@ import pytest
 from whereabouts.data import layouts, mmwhs
 from whereabouts.evaluation import schema
 from whereabouts.evaluation.prediction import NETWORKS
+from whereabouts.methods.gates import VOLUME_ARMS
+from whereabouts.paths import ROOT
+from whereabouts.pipeline.choices import SCALES
+from whereabouts.pipeline.plain_yaml import load
 
 HEART = ["right ventricle", "myocardium", "left ventricle"]
 ACDC = {"layout": "acdc", "spacing": 1.37, "side": 224, "resize": False, "percentiles": [5, 95]}
@@ -151,3 +155,16 @@ def test_what_is_missing_is_named(name):
         assert (
             f"use.{key}: missing" in schema.faults(facts, {k: v for k, v in use.items() if k != key}) or key == "only"
         )
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", VOLUME_ARMS)
+def test_networks_of_the_parameters_are_known(name, scale):
+    """What notebooks/gates/01_train_volumes.ipynb writes of each network."""
+    numbers = load(ROOT / f"params/{scale}.yaml")["gates_train_volumes"]
+    arm = VOLUME_ARMS[name]
+    options = numbers["gates"] if "attention" in arm.network else numbers["inside"] if "inside" in arm.network else {}
+    network = {"network": arm.network, "structures": 3, "feature_scale": 4.0} | options | arm.options
+    how = {"window": [160, 160, 96], "asked": arm.network.startswith("asked")}
+    facts, use = of("volume_network", network, ["liver", "spleen", "pancreas"], SCANS, **how)
+    assert schema.faults(facts, use) == []

@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 
+import nbformat
 import pytest
 
 from whereabouts import paths
 from whereabouts.errors import InputError
 from whereabouts.pipeline import execution, params, precision
+
+PARAMS = paths.at("params.yaml").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -34,18 +37,32 @@ def test_what_one_machine_resolved_the_others_keep(project, monkeypatch):
     monkeypatch.setattr(precision, "_flags", lambda: ["amx_bf16"])
     precision.write()
     monkeypatch.setattr(precision, "_flags", list)
-    assert json.loads((project / precision.FILE).read_text()) == {
-        "smoke": "portable",
-        "demo": "bfloat16",
-        "paper": "bfloat16",
-    }
     precision.write()  # on a machine that pulled it
-    assert precision.of("demo") == "bfloat16"
+    assert json.loads((project / precision.FILE).read_text()) == {"auto": "bfloat16"}
+    assert [precision.of(scale) for scale in ("smoke", "demo", "paper")] == ["portable", "bfloat16", "bfloat16"]
+    assert precision.of("") == "float32"  # of no scale: what it is here
     (project / precision.FILE).unlink()
-    assert precision.of("demo") == precision.of("") == "float32" and precision.of("smoke") == "portable"
+    assert precision.of("demo") == "float32"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"demo": "auto"}', '{"demo": 1}'])
+def test_a_word_that_is_asked_for_is_not_what_auto_was(project, monkeypatch):
+    """For one run in float32, and then as before."""
+    monkeypatch.setattr(precision, "_flags", lambda: ["amx_bf16"])
+    precision.write()
+    path = project / "params"
+    there = {one.name: one.read_text(encoding="utf-8") for one in path.iterdir()}
+    path.unlink()
+    path.mkdir()
+    for word, found in (("float32", "float32"), ("auto", "bfloat16"), ("portable", "portable"), ("auto", "bfloat16")):
+        for name, text in there.items():
+            text = text.replace("precision: auto", f"precision: {word}")
+            (path / name).write_text(text, encoding="utf-8")
+        assert precision.of("demo") == found
+        precision.write()
+        assert precision.of("demo") == found
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"auto": "auto"}', '{"auto": 1}'])
 @pytest.mark.parametrize("ask", [precision.write, lambda: precision.of("demo")], ids=["write", "of"])
 def test_a_damaged_file_is_one_line(text, ask, project):
     (project / precision.FILE).parent.mkdir(parents=True)
@@ -71,13 +88,24 @@ def test_another_word_is_one_line(tmp_path):
     [
         ({"run": "smoke"}, "portable"),
         ({"run": "smoke-real", "precision": "float32"}, "float32"),
-        ({"run": "build/mine"}, ""),
-        ({"run": ""}, ""),
-        ({}, ""),
+        ({"precision": "portable"}, "portable"),
+        ({"run": "build/mine"}, "float32"),
+        ({"run": ""}, "portable"),
+        ({}, "portable"),
     ],
 )
-def test_the_runner_finds_the_precision_of_a_notebook(values, word, project):
-    assert execution._precision(values) == word
+def test_the_runner_finds_the_precision_of_a_notebook(values, word, project, monkeypatch):
+    """Of the run that it names, or that params.yaml chooses; one that reads no run has none."""
+    monkeypatch.setattr(precision, "_flags", list)
+    text = params.turn(PARAMS, "scale", "smoke")
+    (project / "params.yaml").write_text(text, encoding="utf-8")
+    source = 'run: str = ""  # which\nprecision: str = None  # in what'
+    cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), project / "train.ipynb")
+    assert execution._precision(project / "train.ipynb", values) == word
+    cell.source = "size: int = 3  # how large"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), project / "other.ipynb")
+    assert execution._precision(project / "other.ipynb", {}) == ""
 
 
 def test_portable_processes_have_the_instructions_that_all_have():

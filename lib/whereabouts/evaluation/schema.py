@@ -11,6 +11,8 @@ from math import prod
 
 from whereabouts.data import mmwhs
 from whereabouts.data.cardiac import STRUCTURES
+from whereabouts.layers import attention_gate
+from whereabouts.layers.attention_gate import NORMALISATIONS
 from whereabouts.layers.film import SCALES
 from whereabouts.layers.inside import WIDTHS
 from whereabouts.methods.inside import ARMS
@@ -91,8 +93,14 @@ FACTS = {
         "structures": _whole(1, 255),
         "feature_scale": _number(1, 64),
         "gates": _if_there(_whole(1, 16)),
-        "gating": _if_there(_one_of("decoder", "centre")),
+        "gating": _if_there(_one_of("decoder", "centre", "global")),
         "subsample": _if_there(_whole(1, 8)),
+        "normalisation": _if_there(_one_of(*NORMALISATIONS)),
+        "start": _if_there(_one_of(*attention_gate.STARTS)),
+        "deep_supervision": _if_there(_FLAG),
+        "hidden": _if_there(_number(0, 64)),
+        "scale": _if_there(_one_of(*SCALES)),
+        "sigma": _if_there(_one_of(*WIDTHS)),
     },
 }
 LAYOUTS = {

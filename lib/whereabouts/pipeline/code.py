@@ -39,7 +39,8 @@ def digest(source: str) -> str:
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             text = node.body.pop(0)
             if not lines[text.lineno - 1][: text.col_offset].strip():  # not behind `def f():` in one line
-                lines[text.lineno - 1 : text.end_lineno] = [b""] * (text.end_lineno - text.lineno + 1)
+                rest = lines[text.end_lineno - 1][text.end_col_offset :]  # as in `"""What it is."""; x = 5`
+                lines[text.lineno - 1 : text.end_lineno] = [b""] * (text.end_lineno - text.lineno) + [rest]
     spans: dict[int, list] = {}  # line, from 0 -> where strings are in it
     within = set()  # lines that begin inside a string
     for node in ast.walk(tree):

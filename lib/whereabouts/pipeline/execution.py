@@ -98,7 +98,9 @@ def execute(notebook: Path, output: Path, values: dict) -> int:
         }
         with interruptible(folder / "interrupt", kernel.stop):
             with progress_shown(folder / "progress"), closing(kernel):
-                environment = surroundings.variables(folder) | precision.environment(_precision(values)) | channels
+                environment = (
+                    surroundings.variables(folder) | precision.environment(_precision(notebook, values)) | channels
+                )
                 problems = _run(notebook, executed, values, kernel, environment, paths.shown(output))
             if executed.exists():
                 notebooks.write(notebooks.normalise(notebooks.read(executed), outputs=True), output)
@@ -110,10 +112,12 @@ def execute(notebook: Path, output: Path, values: dict) -> int:
     return INTERRUPTED if interrupted else 0
 
 
-def _precision(values: dict) -> str:
-    """What the parameters of a notebook ask for, or else the run that they name; empty where they name none."""
-    scale = Run.of(values.get("run") or "/").scale
-    return values.get("precision") or (scale and precision.of(scale))
+def _precision(notebook: Path, values: dict) -> str:
+    """What the parameters of a notebook ask for, or else the run that they name; empty where it reads none."""
+    defaults = notebooks.parameters(notebooks.read(notebook), notebook.name)
+    if values.get("precision") or "run" not in defaults:
+        return values.get("precision", "")
+    return precision.of(Run.of(values.get("run", defaults["run"])).scale)
 
 
 def _run(

@@ -20,8 +20,7 @@ ALWAYS = {"index", "results"}  # they look around at every run
 
 def stale(clone: Path, word: str) -> str:
     """What does not fit in a clone where `auto` is `word`: stages, or what DVC says; empty if all does."""
-    scales = [path.stem for path in (clone / "params").glob("*.yaml")]
-    files.write_json(clone / precision.FILE, dict.fromkeys(scales, word))
+    files.write_json(clone / precision.FILE, {"auto": word})
     environment = os.environ | {"PYTHONPATH": str(clone / "lib")}
     for command in (["repro", "--quiet", "index"], ["repro", "--allow-missing", "--dry"]):
         command = [sys.executable, "-m", "dvc", *command]

@@ -8,8 +8,8 @@
 - auto: bfloat16 where the GPU has it or, without a GPU, the processor multiplies matrices of it (AMX); else float32.
 
 `auto` depends on the machine. It is resolved once, in the stage that checks the parameters, and the trainings depend on
-the file in which it says so, which stays until it is removed: what one machine began, or pulled from another, is not
-made anew nor continued in another precision.
+the word and on the file in which that stage says what `auto` is. The file stays until it is removed: what one machine
+began, or pulled from another, is not made anew nor continued in another precision.
 """
 
 import json
@@ -18,7 +18,6 @@ from pathlib import Path
 
 from whereabouts import files, paths
 from whereabouts.errors import InputError
-from whereabouts.pipeline.choices import SCALES
 from whereabouts.pipeline.plain_yaml import load
 
 WORDS = ("auto", "float32", "bfloat16", "portable")
@@ -58,36 +57,30 @@ def _flags() -> list[str]:
     return next((line.split() for line in lines if line.startswith("flags")), [])
 
 
-def _said() -> dict[str, str]:
-    """What `FILE` says of each scale; empty where it is not there yet."""
+def write() -> None:
+    """Say in `FILE` what `auto` is: what it was there before, or else what it is here.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    files.write_json(paths.at(FILE), {"auto": _auto()})
+
+
+def _auto() -> str:
     if not (there := paths.at(FILE)).exists():
-        return {}
+        return resolved("auto")
     try:
-        said = json.loads(there.read_text(encoding="utf-8"))
-        if isinstance(said, dict) and all(word in WORDS[1:] for word in said.values()):
-            return said
+        if (said := json.loads(there.read_text(encoding="utf-8"))) in ({"auto": "float32"}, {"auto": "bfloat16"}):
+            return said["auto"]
     except ValueError:
         pass
     raise InputError(f"{FILE}: damaged; remove it and run `dvc repro index`")
 
 
-def write() -> None:
-    """Say in `FILE` what each scale's precision is: of `auto` what it said before, or else what it is here.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    asked, said = {scale: load(paths.at(f"params/{scale}.yaml"))["precision"] for scale in SCALES}, _said()
-    known = {scale: word for scale, word in said.items() if word != "portable"}
-    words = {scale: word if word != "auto" else known.get(scale) or resolved(word) for scale, word in asked.items()}
-    files.write_json(paths.at(FILE), words)
-
-
 def of(scale: str) -> str:
-    """The precision of a scale, resolved: as `write` left it or else here and now; of no scale, what auto is."""
-    if not scale:
-        return resolved("auto")
-    return _said().get(scale) or resolved(load(paths.at(f"params/{scale}.yaml"))["precision"])
+    """The precision of a scale as params/<scale>.yaml has it, `auto` as `write` left it; of no scale, what auto is."""
+    word = load(paths.at(f"params/{scale}.yaml"))["precision"] if scale else "auto"
+    return _auto() if scale and word == "auto" else resolved(word)
 
 
 def environment(word: str) -> dict[str, str]:

@@ -116,6 +116,10 @@ class Learner:
     least = 0.0  # a score is a gain if it is more than this above the last gain
     restores = True  # whether training ends with the weights of the last gain, or with the last ones
 
+    def parts(self) -> list[nn.Module]:
+        """Every network that `step` changes."""
+        return [self.model]
+
     def step(self, number: int) -> Tensor:
         """Training step `number`, from 0: update the weights; returns the loss, detached."""
         raise NotImplementedError
@@ -162,7 +166,8 @@ def run(
 
     What a gain is, and whether its weights stay, is the learner's to say: `counts`, `least` and `restores`.
     """
-    processes.expect_shared(learner.model)
+    for part in learner.parts():
+        processes.expect_shared(part)
     measure.training(learner, schedule.steps, title)
     rows: list[dict] = []
     best = {"score": -1.0, "age": 0, "weights": None}

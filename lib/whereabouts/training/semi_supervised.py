@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from whereabouts.data.examples import Examples
+from whereabouts.errors import InputError
 from whereabouts.inference.device import autocast
 from whereabouts.inference.slices import predict, predict_logits
 from whereabouts.losses.sdnet import (
@@ -113,6 +114,8 @@ class SemiSupervised(Learner):
     readings: Readings = field(default_factory=Readings)
 
     def __post_init__(self):
+        if self.schedule.decay != "constant":
+            raise InputError(f"decay={self.schedule.decay}: SDNet's is readings' decay; leave it constant")
         plain = self.discriminator is None and not isinstance(self.model, SDNet)
         betas = (0.9 if plain else self.readings.beta1, 0.999)
         if self.readings.selection == "released":
