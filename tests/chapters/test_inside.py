@@ -27,20 +27,25 @@ def clevr_scores(means, images=40):
 
 
 def acdc_scores(means, volumes=12):
+    """Of both phases of each patient, one 0.02 above the other."""
     noise = np.random.default_rng(1).normal(0, 0.02, (len(means), volumes))
     rows = [
-        {"arm": arm, "percent": p, "fold": 0, "seed": s, "volume": f"v{i}", "dice": mean + noise[number, i]}
+        {"arm": arm, "percent": p, "fold": 0, "seed": s, "volume": f"v{i}-{phase}", "dice": mean + noise[number, i] + shift}
         for number, ((arm, p), mean) in enumerate(means.items())
         for s in (1, 2)
         for i in range(volumes)
+        for phase, shift in (("ED", 0.01), ("ES", -0.01))
     ]
     return pd.DataFrame(rows)
 
 
 def masks(percents=(100,), volumes=12):
     """The averaged mask of two folds."""
-    keys = product(percents, (0, 1), range(volumes))
-    return pd.DataFrame({"percent": p, "fold": k, "volume": f"v{i}", "dice": 0.1 + k / 100} for p, k, i in keys)
+    keys = product(percents, (0, 1), range(volumes), (("ED", 0.05), ("ES", -0.05)))
+    return pd.DataFrame(
+        {"percent": p, "fold": k, "volume": f"v{i}-{phase}", "dice": 0.1 + k / 100 + shift}
+        for p, k, i, (phase, shift) in keys
+    )
 
 
 def test_table1_prints_ours_beside_the_papers_and_leaves_what_was_not_run_empty():
@@ -159,11 +164,13 @@ def test_effects_are_the_papers_numbers():
     assert wrong_effects(CONTENT, paper) == []
 
 
-def test_the_unit_is_the_network_or_a_volume_in_its_fold():
-    """Channels of one network are one number; a volume that two folds test is two."""
+def test_the_unit_is_the_network_or_a_patient_in_its_fold():
+    """Channels of one network are one number, so are both phases of a patient; one that two folds test is two."""
     found = everything()
     assert found["acdc_attention"].apex.to_dict() == pytest.approx({(1, "100-0"): 20, (1, "100-1"): 40})
     assert found["acdc"].averaged_mask_6.groupby(level=1).first()[["0-v1", "1-v1"]].tolist() == pytest.approx([10, 11])
-    assert list(found["acdc"].loc[2].index[:2]) == ["0-v0", "0-v1"] and {"1-v0", "1-v1"} < set(
-        found["acdc"].loc[2].index
-    )
+    units = {f"{fold}-v{i}" for fold in (0, 1) for i in range(12)}
+    assert set(found["acdc"].loc[2].index) == units and found["acdc"].index.is_unique
+    scores = acdc_scores({("baseline", 100): 0.5})
+    both = scores[(scores.seed == 1) & scores.volume.str.startswith("v3-")].dice
+    assert len(both) == 2 and found["acdc"].baseline_100[1, "0-v3"] == pytest.approx(100 * both.mean())

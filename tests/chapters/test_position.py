@@ -112,12 +112,24 @@ def test_claim_table_has_means_over_levels_the_strongest_level_and_the_mask_for_
 def test_far_shifts_are_the_farthest_to_either_side_and_means_over_images_are_one_row_a_seed():
     some = scores({"unet-0": 0.9})
     near = some[some.kind == "shift"].assign(level=lambda rows: rows.level / 2, dice=0.1)
-    tables = position.claim_tables({"chest": pd.concat([some, near]), "acdc": some})
+    tables = position.claim_tables({"chest": pd.concat([some, near]), "acdc": some, "inside": some})
     of = tables["chest"].groupby(level=0).mean().mean()
     assert of.unet_0_far_shift == pytest.approx(88) and of.unet_0_shift == pytest.approx((88 + 10) / 2)
     together = tables["together"]
     assert list(together.index) == [(1, "all"), (2, "all")]
     assert together.chest_unet_0_clean.tolist() == together.acdc_unet_0_clean.tolist() == pytest.approx([89, 91])
+
+
+def test_both_phases_of_a_heart_are_one_unit_and_films_are_what_they_are():
+    some = scores({"unet-0": 0.9})
+    phases = pd.concat(
+        some.assign(volume=some.volume + end, dice=some.dice + shift) for end, shift in (("-ED", 0.02), ("-ES", -0.02))
+    )
+    found = position.claim_tables({"chest": phases, "acdc": phases, "inside": phases})
+    expected = position.claim_table(some)
+    for name in ("acdc", "inside"):
+        pd.testing.assert_frame_equal(found[name], expected)
+    assert len(found["chest"]) == 2 * len(expected)
 
 
 def test_verdicts_follow_from_the_scores_and_every_claim_speaks_of_what_a_full_run_has():

@@ -5,6 +5,7 @@ import pandas as pd
 from whereabouts.methods.inside import ARMS, METHOD_NAMES, parts
 from whereabouts.metrics.statistics import bonferroni, mean_sd, paired_wilcoxon, per_seed, printed, stars
 from whereabouts.reporting.tables import bold
+from whereabouts.reporting.units import patients
 
 FACTORS = ("quadrant", "colour", "shape", "size")
 BASELINES = ("baseline", "film", "guiding_block")
@@ -129,13 +130,13 @@ def readings_table(scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
 
 
 def _columns(scores: pd.DataFrame, column: pd.Series, unit: pd.Series) -> pd.DataFrame:
-    """Dice x 100 indexed by (seed, unit), one column a method."""
+    """Dice x 100 indexed by (seed, unit), one column a method: the mean where a unit has several scores."""
     scores = scores.assign(dice=100 * scores.dice, column=column, unit=unit)
-    return scores.pivot(index=["seed", "unit"], columns="column", values="dice")
+    return scores.pivot_table("dice", ["seed", "unit"], "column")
 
 
 def _joined(rows: pd.DataFrame, *columns: str) -> pd.Series:
-    """A name for what several columns tell apart: "0-patient001_ED"."""
+    """A name for what several columns tell apart: "0-patient001"."""
     return rows[list(columns)].astype(str).agg("-".join, axis=1) if len(rows) else pd.Series(dtype=str)
 
 
@@ -158,10 +159,11 @@ def claim_tables(
     attention.columns = ["_".join(names) for names in attention.columns]
     ends = ["apex", "base", "amplitude_apex", "amplitude_base"]
     network = _joined(acdc_spread, "percent", "fold").rename("unit")
-    volume = _joined(acdc, "fold", "volume")
-    of_masks = masks.assign(unit=_joined(masks, "fold", "volume"), dice=100 * masks.dice)
-    blind = of_masks.pivot(index="unit", columns="percent", values="dice").add_prefix("averaged_mask_")
-    of_acdc = _columns(acdc, acdc.arm.str.replace("-", "_") + "_" + acdc.percent.astype(str), volume)
+    acdc, masks = (scores.assign(patient=patients(scores.volume)) for scores in (acdc, masks))
+    of_masks = masks.assign(unit=_joined(masks, "fold", "patient"), dice=100 * masks.dice)
+    blind = of_masks.pivot_table("dice", "unit", "percent").add_prefix("averaged_mask_")
+    arm = acdc.arm.str.replace("-", "_") + "_" + acdc.percent.astype(str)
+    of_acdc = _columns(acdc, arm, _joined(acdc, "fold", "patient"))
     return {
         "clevr_seg": _columns(clevr, clevr.method + "_" + clevr.factor, clevr.image),
         "clevr_attention": attention.assign(unit=0).set_index("unit", append=True),

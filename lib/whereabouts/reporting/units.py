@@ -83,6 +83,15 @@ def read(folder: Path) -> Units:
     return Units(folder, claims, title, origin, labels, {n: t.set_index(["seed", "unit"]) for n, t in found.items()})
 
 
+def patients(volumes: pd.Series) -> pd.Series:
+    """ "patient001" of "patient001-ED" and "patient001-ES": both phases of a heart are one unit, and their mean its value.
+
+    They are of one patient, in one test part, and scores of theirs scatter together: as two units they would make the
+    interval too narrow.
+    """
+    return volumes.astype(str).str.replace(r"-E[DS]$", "", regex=True)
+
+
 def folders(root: Path) -> list[Path]:
     """The folders of chapters that keep units, anywhere below `root`: paper_figures/demo/inside and so on."""
     return sorted(path.parents[1] for path in root.rglob(f"{FOLDER}/origin.json"))
