@@ -200,9 +200,23 @@ def test_the_same_again_is_consistent(committed, capsys):
     kept(committed, scale="paper")
     verify.main()
     out = capsys.readouterr().out.splitlines()
-    same = "2 of 2 tables of the same data; of 7 claims on them 7 with the same verdict, 7 with numbers within the "
-    assert out[:2] == [f"paper_figures/demo/x: {same}other's interval", "consistent"]
+    same = "2 of 2 tables of the same data; of 7 claims on them 7 with the same verdict, 6 with numbers within the "
+    single = "other's interval, 1 of a single number, not compared"
+    assert out[:2] == [f"paper_figures/demo/x: {same}{single}", "consistent"]
     assert out[3:] == ["paper_figures/paper/x: not committed; nothing to compare with", "consistent"]
+
+
+def test_other_seconds_are_consistent_and_another_count_is_not(committed, capsys):
+    tables = measured()
+    tables["networks"] = tables["networks"].assign(seconds=40.0)
+    kept(committed, tables)
+    verify.main()
+    said = "7 with the same verdict, 6 with numbers within the other's interval, 1 of a single number, not compared\n"
+    assert said in capsys.readouterr().out
+    tables["networks"] = tables["networks"].assign(parameters=124.0)
+    kept(committed, tables)
+    with pytest.raises(InputError, match="counted: reproduced: 76 > 0; committed reproduced: 77 > 0"):
+        verify.main()
 
 
 def test_other_numbers_are_listed_and_whether_another_processor_explains_them(committed):

@@ -2,7 +2,8 @@
 
 For every chapter that keeps its results by seed and unit, those in the working tree are compared with those that git's
 HEAD has in the same folder, which is of the same scale and choice of data: the data's digests, each verdict, and
-whether each number lies within the other's interval.
+whether each number lies within the other's interval. A single number about which nothing is known, such as a time, has no
+interval and is not compared.
 """
 
 import subprocess
@@ -64,17 +65,20 @@ def differences(new: Units, old: Units, content: dict) -> tuple[list[str], str]:
     changed = [name for name in sorted(there) if new.labels[name] != old.labels[name]]
     data = [f"data of {name}: {new.labels[name]}, committed {old.labels[name]}" for name in changed]
     compared = [claim for claim in content["claims"] if claim["table"] in there - set(changed)]
-    same = within = 0
+    same = within = single = 0
     elsewhere = machine(new) != machine(old)
     for claim in compared:
         ours, theirs = (judge(claim, kept.tables[claim["table"]]) for kept in (new, old))
+        loose = all(map(_nothing_is_known_of, (ours, theirs)))
         same += str(ours) == str(theirs)
-        within += alike(ours, theirs)
-        if str(ours) != str(theirs) or not alike(ours, theirs):
+        single += loose
+        within += not loose and alike(ours, theirs)
+        if str(ours) != str(theirs) or not (loose or alike(ours, theirs)):
             why = _why(ours, theirs, elsewhere)
             problems.append(f"{claim['id']}: {_plain(ours)}; committed {_plain(theirs)}; {why}")
     said = f"{len(there) - len(data)} of {len(new.labels)} tables of the same data; of {len(compared)} claims on them "
     said += f"{same} with the same verdict, {within} with numbers within the other's interval"
+    said += f", {single} of a single number, not compared" if single else ""
     if elsewhere:
         said += f"; {_listed(machine(new))}, committed {_listed(machine(old))}"
     return data + problems, said
@@ -82,6 +86,11 @@ def differences(new: Units, old: Units, content: dict) -> tuple[list[str], str]:
 
 def _listed(facts: dict) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items() if value) or "by nobody knows what"
+
+
+def _nothing_is_known_of(verdict: Verdict) -> bool:
+    """Whether it is undecided because there is one number only: a time, or one training on one data set."""
+    return verdict.word == "undecided" and verdict.interval is None
 
 
 def alike(ours: Verdict, theirs: Verdict) -> bool:
