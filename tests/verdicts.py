@@ -1,6 +1,7 @@
 """What claims come to on tables made by hand, and what they say of the paper's."""
 
 import re
+from collections.abc import Container
 
 import pandas as pd
 
@@ -27,17 +28,29 @@ def lacking(content: dict, found: dict[str, pd.DataFrame]) -> set[str]:
     return {f"{table}.{column}" for table, columns in named for column in columns - set(found[table])}
 
 
-def wrong_effects(content: dict, paper: dict[str, dict[str, list]]) -> list[str]:
-    """Claims that one column is above another whose effect is not what the paper prints of the two.
+def wrong_effects(content: dict, paper: dict[str, dict[str, list]], without_sd: Container[str] = ()) -> list[str]:
+    """Claims whose effect is not what the paper's numbers come to: the expression, at its means.
+
+    Where the paper prints all that the expression names there must be one; that one column is above another has their
+    deviations as well, unless one of them has none.
 
     Args:
-        paper: table -> column -> [mean, sd], of which the last may lack, and then there is no effect.
+        paper: table -> column -> [mean, sd], of which the last may lack.
+        without_sd: ids of claims whose deviations are not over trainings or units.
     """
     wrong = []
     for claim in content["claims"]:
-        pair = re.fullmatch(r"(\w+) - (\w+)", claim["expression"])
-        cells = [paper.get(claim["table"], {}).get(name, []) for name in pair.groups()] if pair else [[], []]
-        printed = [cell[:2] for cell in cells] if all(len(cell) > 1 and cell[1] is not None for cell in cells) else None
-        given = [claim["effect"][side] for side in "ab"] if "effect" in claim else None
-        wrong += [claim["id"]] if given != printed else []
+        of, expression, given = paper.get(claim["table"], {}), parse(claim["expression"]), claim.get("effect")
+        if given is None or not expression.columns <= of.keys():
+            wrong += [claim["id"]] if given is not None or expression.columns <= of.keys() else []
+            continue
+        expected = expression.of(pd.DataFrame({name: [of[name][0]] for name in expression.columns}))[0]
+        found = given["a"][0] - given["b"][0]
+        pair = re.fullmatch(r"([^\W\d]\w*) - ([^\W\d]\w*)", claim["expression"])
+        cells = [of[name][:2] for name in pair.groups()] if pair and claim["id"] not in without_sd else []
+        if cells and all(len(cell) > 1 and cell[1] is not None for cell in cells):
+            right = [given["a"], given["b"]] == cells
+        else:
+            right = abs(found - expected) < 0.05 and "n" not in given  # papers round
+        wrong += [] if right else [claim["id"]]
     return wrong

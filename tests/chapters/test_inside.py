@@ -30,7 +30,14 @@ def acdc_scores(means, volumes=12):
     """Of both phases of each patient, one 0.02 above the other."""
     noise = np.random.default_rng(1).normal(0, 0.02, (len(means), volumes))
     rows = [
-        {"arm": arm, "percent": p, "fold": 0, "seed": s, "volume": f"v{i}-{phase}", "dice": mean + noise[number, i] + shift}
+        {
+            "arm": arm,
+            "percent": p,
+            "fold": 0,
+            "seed": s,
+            "volume": f"v{i}-{phase}",
+            "dice": mean + noise[number, i] + shift,
+        }
         for number, ((arm, p), mean) in enumerate(means.items())
         for s in (1, 2)
         for i in range(volumes)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from verdicts import lacking, verdicts
+from verdicts import lacking, verdicts, wrong_effects
 from whereabouts.chapters import position
 from whereabouts.errors import InputError
 from whereabouts.evaluation.degradations import KINDS
@@ -145,6 +145,19 @@ def test_verdicts_follow_from_the_scores_and_every_claim_speaks_of_what_a_full_r
     assert verdict["pe-mitigates-noise-chest"] == verdict["worse-under-shift-acdc"] == "reproduced"
     assert verdict["small-cnn-needs-pe-chest"] == verdict["steering-survives-degradation"] == "reproduced"
     assert verdict["helps-with-10-images"] == "contradicted"  # each arm is made worse than the one before
+
+
+def test_effects_are_the_papers_numbers():
+    of = CONTENT["tables"]
+    paper = {
+        name: {f"{arm.replace('-', '_')}_clean": cell for arm, cell in of["table1"][name].items()} for name in LABELS
+    }
+    few = {images: cells for images, cells in of["table2"].items() if images < 156}
+    paper["chest"] |= {
+        f"{arm.replace('-', '_')}_{images}_clean": cell for images, cells in few.items() for arm, cell in cells.items()
+    }
+    paper["together"] = {f"{name}_{column}": cell for name in LABELS for column, cell in paper[name].items()}
+    assert wrong_effects(CONTENT, paper, without_sd=[claim["id"] for claim in CONTENT["claims"]]) == []
 
 
 def test_what_a_scale_does_not_run_is_not_judged():

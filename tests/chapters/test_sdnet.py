@@ -438,8 +438,18 @@ def test_effects_are_the_papers_numbers():
         for mixture, cells in PAPER["table3"].items()
         for modality, cell in cells.items()
     }
-    paper["volume"] = {"true": PAPER["lvv"]["volume"][0], "predicted": PAPER["lvv"]["volume"][1]}
-    assert wrong_effects(CONTENT, paper) == []
+    paper["spread"] = {name: [sd] for name, (_, sd, *_) in paper["acdc"].items() if name.endswith("_100_slice") and sd}
+    paper["mixtures"] = paper["mmwhs"]
+    true, predicted = PAPER["lvv"]["volume"][:2]
+    paper["volume"] = {"true": true, "predicted": predicted, "sdnet_50_slice": [84]}
+    for part, name in (("avg", ""), ("MYO", "myocardium_"), ("LV", "left_ventricle_")):
+        before, after, _ = PAPER["lvv"][part]
+        paper["volume"] |= {f"before_{name}slice": before, f"after_{name}slice": after}
+    paper["factors"] = {
+        f"{arm.replace('-', '_')}_first": of["least"][:1] for arm, of in PAPER["factors"].items() if "least" in of
+    }
+    paper["modality"] = {"mmwhs_best": [82], "mmwhs_second": [66], "bold_all": [96], "bold_best": [65]}
+    assert wrong_effects(CONTENT, paper, without_sd=["volume-from-anatomy"]) == []
 
 
 def test_claims_fail_where_the_numbers_are_others():

@@ -41,6 +41,7 @@ def test_our_claims_are_valid(name):
 def test_all_that_a_claim_may_say(tmp_path):
     alike = {name: value for name, value in CLAIM.items() if name != "above"} | {"within": [-2, 2.5]}
     assert problems(tmp_path, [CLAIM | {"central": True, "exact": False, "effect": EFFECT}, alike]) == []
+    assert problems(tmp_path, [CLAIM | {"effect": {"a": [85.7], "b": [48]}}]) == []
     assert claims.bounds(CLAIM) == (1, np.inf) and claims.bounds(alike) == (-2, 2.5)
     assert (claims.condition(CLAIM), claims.condition(alike)) == ("> 1", "within [-2, 2.5]")
 
@@ -80,12 +81,23 @@ def test_margins_that_are_none(within, tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"a": 85.7}, {"a": [85.7]}, {"b": [48.7, -2]}, {"n": 1}, {"n": 3.0}, {"over": "seeds"}, {"over": []}, {"c": 1}],
+    [
+        {"a": 85.7},
+        {"a": [85.7]},
+        {"a": [85.7], "b": [48.7]},
+        {"b": [48.7, -2]},
+        {"n": 1},
+        {"n": 3.0},
+        {"over": "seeds"},
+        {"over": []},
+        {"c": 1},
+    ],
 )
 def test_effects_that_are_none(change, tmp_path):
     (problem,) = problems(tmp_path, [CLAIM | {"effect": EFFECT | change}])
     assert problem.startswith("paper.yaml, claim a-beats-b: field effect is not {a: [mean, sd], b: [mean, sd], n: ")
-    assert problems(tmp_path, [CLAIM | {"effect": "large"}]) == [problem]
+    for effect in ("large", {"a": [85.7]}, {"a": [85.7], "b": [48.7, 2]}, {"a": [85.7], "b": [48.7], "n": 3}):
+        assert problems(tmp_path, [CLAIM | {"effect": effect}]) == [problem]
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "claims: [\n"])

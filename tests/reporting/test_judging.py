@@ -139,6 +139,14 @@ def test_without_the_papers_numbers_there_is_neither_evidence_nor_size_nor_power
     assert effect(CLAIM) is None and found.doubt(0) is None and found.power is None and found.size() == ""
 
 
+def test_the_papers_means_alone_give_power_and_neither_evidence_nor_size():
+    table = results(np.linspace(-9, 9, 9))
+    means, whole = ({"a": [20.0], "b": [15.0]}, SAMPLE)
+    found, expected = (judge(CLAIM | {"effect": given}, table) for given in (means, whole))
+    assert found.power == expected.power and 0 < found.power < 1
+    assert found.doubt(0) is None and found.size() == "" and expected.doubt(0) is not None
+
+
 @pytest.mark.parametrize(
     ("mean", "size"), [(5, "as in the paper"), (6, "as in the paper"), (40, "larger"), (-30, "smaller")]
 )

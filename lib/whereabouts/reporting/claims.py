@@ -14,7 +14,9 @@ A claim is an expression over the columns of one of our result tables, which sho
       effect: {a: [85.7, 2.5], b: [48.7, 2.0], n: 3, over: runs}
 
 `effect` has the paper's own mean and standard deviation of the two sides of an expression a - b, in the expression's
-units, over n runs or n test units. How a claim is judged: `whereabouts.reporting.verdicts`.
+units, over n runs or n test units; or, where it prints no deviations, the means alone: {a: [96.49], b: [95.99]}, b being
+[0] where there is one side. ((a - b) ** 2) ** 0.5 is the size of a - b in each unit, so that scatter over units counts
+against a claim that subtracts it. How a claim is judged: `whereabouts.reporting.verdicts`.
 """
 
 from pathlib import Path
@@ -27,7 +29,7 @@ from whereabouts.reporting.expressions import is_number, parse
 
 FIELDS = dict.fromkeys(("id", "claim", "source", "paper", "table", "expression"), str)
 OPTIONS = ("exact", "central")
-EFFECT = {"a", "b", "n", "over"}
+SAMPLED = {"n", "over"}  # of an effect with standard deviations
 OVER = ("runs", "units")
 
 
@@ -64,7 +66,8 @@ def _problems(claim: dict) -> list[str]:
         problems.append("field within is no [low, high]; write such as [-2, 2]")
     if "effect" in claim and not _is_effect(claim["effect"]):
         problems.append(
-            "field effect is not {a: [mean, sd], b: [mean, sd], n: 2 or more, over: runs or units}; mend it"
+            "field effect is not {a: [mean, sd], b: [mean, sd], n: 2 or more, over: runs or units}, nor {a: [mean], b: "
+            "[mean]}; mend it"
         )
     if type(claim.get("expression")) is str:
         try:
@@ -79,7 +82,11 @@ def _are_numbers(value: object, count: int) -> bool:
 
 
 def _is_effect(value: object) -> bool:
-    if not isinstance(value, dict) or value.keys() != EFFECT or value["over"] not in OVER:
+    if not isinstance(value, dict):
+        return False
+    if value.keys() == {"a", "b"}:
+        return all(_are_numbers(value[side], 1) for side in "ab")
+    if value.keys() != {"a", "b"} | SAMPLED or value["over"] not in OVER:
         return False
     whole = type(value["n"]) is int and value["n"] > 1
     return whole and all(_are_numbers(value[side], 2) and value[side][1] >= 0 for side in "ab")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from whereabouts.errors import InputError
 
-LENGTH = 250  # characters of an expression; the longest of ours has 130
+LENGTH = 250  # characters of an expression
 LARGEST = 1e12  # number in one, and margin
 
 OPERATORS = {

@@ -63,7 +63,7 @@ class Verdict:
 
         Christodoulou et al. 2025, "False promises in medical imaging AI?".
         """
-        if (paper := effect(self.claim, correlation)) is None:
+        if (paper := effect(self.claim, correlation)) is None or paper.error is None:
             return None
         low, high = bounds(self.claim)
         away = paper.mean - low, high - paper.mean
@@ -72,7 +72,7 @@ class Verdict:
     def size(self) -> str:
         """Our effect beside the 90 % prediction interval around the paper's (Spence and Stanley 2024); or ""."""
         paper = effect(self.claim, self.correlation or 0.0)
-        if paper is None or self.interval is None:
+        if paper is None or paper.error is None or self.interval is None:
             return ""
         parts = np.array([paper.error, self.interval.error]) ** 2
         each = parts**2 / np.array([paper.freedom, self.interval.freedom])
@@ -83,11 +83,11 @@ class Verdict:
 
 
 class Effect(NamedTuple):
-    """The paper's own a - b: its mean, standard error and degrees of freedom."""
+    """The paper's own a - b: its mean, standard error and degrees of freedom; the latter two where it has deviations."""
 
     mean: float
-    error: float
-    freedom: float
+    error: float | None = None
+    freedom: float | None = None
 
 
 def effect(claim: dict, correlation: float = 0.0) -> Effect | None:
@@ -98,6 +98,8 @@ def effect(claim: dict, correlation: float = 0.0) -> Effect | None:
     """
     if (given := claim.get("effect")) is None:
         return None
+    if "n" not in given:
+        return Effect(given["a"][0] - given["b"][0])
     (a, sd_a), (b, sd_b), n = given["a"], given["b"], given["n"]
     parts = np.array([sd_a, sd_b]) ** 2 / n
     if given["over"] == "units":
