@@ -10,7 +10,7 @@ from whereabouts.reporting.expressions import parse
 
 
 def verdicts(content: dict, found: dict[str, pd.DataFrame]) -> dict[str, str]:
-    """id -> verdict, such as "reproduced (one training)"; of one that was not run, the reason as well.
+    """id -> verdict, such as "reproduced (one seed)"; of one that was not run, the reason as well.
 
     Args:
         content: from `whereabouts.reporting.claims.read`; no two claims have the same id.

@@ -99,7 +99,7 @@ def test_verdicts_follow_from_the_scores_and_say_what_was_not_run():
     verdict = verdicts(CONTENT, tables)
     assert verdict["spatial-beats-film"] == verdict["position-helps"] == "reproduced"
     assert verdict["inside-beats-guiding-block"] == "contradicted"
-    assert verdict["contract-to-apex"] == "reproduced (one training)"
+    assert verdict["contract-to-apex"] == "reproduced (one seed)"
     assert verdict["diffuse-without-place"] == "undecided"  # a single number
     assert verdict["gain-grows"] == "not run: this run has no baseline_6, inside_position_6"
 

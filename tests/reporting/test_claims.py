@@ -111,6 +111,16 @@ def test_no_such_claims(text, tmp_path):
     assert "paper.yaml: " in problem
 
 
+@pytest.mark.parametrize("frozen", ["study", {"study": "soon"}, {"study": 3}, ["0" * 64]])
+def test_what_is_no_digest(frozen, tmp_path):
+    path = tmp_path / "paper.yaml"
+    path.write_text(yaml.safe_dump({"claims": [CLAIM], "frozen": frozen}), encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"paper\.yaml: frozen is no \{scale: digest\}; write what `verdicts freeze` pr"
+    ):
+        claims.read(path)
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"gone.yaml: no such file; restore it from git"):
         claims.read(tmp_path / "gone.yaml")

@@ -51,7 +51,7 @@ def test_where_the_interval_lies(difference, change, verdict):
     table = results(np.array(difference, dtype=float))
     assert str(judge(claim, table)) == verdict
     one = str(judge(claim, table.loc[[1]]))
-    assert one == (verdict if verdict == "undecided" else f"{verdict} (one training)")
+    assert one == (verdict if verdict == "undecided" else f"{verdict} (one seed)")
 
 
 def test_seeds_that_disagree_decide_nothing_however_many_units_there_are():
@@ -100,7 +100,8 @@ def test_a_unit_that_would_be_divided_by_zero_is_left_out():
 def test_a_seed_that_was_not_run_is_none():
     table = results(np.linspace(3, 9, 9))
     table.loc[(0, slice(None)), "b"] = np.nan
-    assert judge(CLAIM, table).interval.seeds == 2
+    found = judge(CLAIM, table)
+    assert found.interval.seeds == 2 and (found.left_out, found.seeds_left_out) == (0, 1)
 
 
 def test_what_was_not_run_says_what_is_missing():

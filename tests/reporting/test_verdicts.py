@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import replace
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -89,7 +90,7 @@ def test_the_table_says_each_verdict_with_its_interval_and_what_it_is_of(root):
     assert table.Verdict["counted"] == "reproduced: 77 > 0"
     assert table.Verdict["timed"] == "undecided: 0.33333, a single number"
     assert table.Verdict["absent"] == "not run (this run has no nowhere)"
-    assert table.Of["better"] == "3 seeds x 19 units, 1 without a value"
+    assert table.Of["better"] == "3 seeds x 19 units, 1 unit without a value"
     assert table["Better in"]["better"] == "19/19" and table["Better in"]["timed"] == "–"
     alone, ours = stats.t.sf(1 / np.sqrt(25 / 9), 8), np.corrcoef(a, b)[0, 1]
     assert (
@@ -118,21 +119,45 @@ def test_size_is_said_at_the_papers_scale_on_real_data_only(scale, label, sized)
     assert (table.Size[0] == "larger") == sized and set(table.Size[1:]) == {"–"}
 
 
-@pytest.mark.parametrize(
-    ("scale", "kind"), [("demo", "Exploratory"), ("smoke", "Exploratory"), ("paper", "Confirmatory")]
-)
-def test_notes_say_what_the_verdicts_are_worth(scale, kind, root):
-    text = (kept(root, scale=scale).folder / "claims.md").read_text(encoding="utf-8")
-    assert f"\n\n{kind}: margins were " in text
+def test_notes_say_what_the_verdicts_are_worth(root):
+    text = (kept(root).folder / "claims.md").read_text(encoding="utf-8")
+    assert "\n\nExploratory: margins not frozen before this scale. 3 reproduced" in text
     assert "3 reproduced, 1 contradicted, 2 undecided, 1 not run. Of 3 intervals that decide" in text
     assert "about 0.1 may be; 2 of 2 reproduced have q <= 0.05" in text
 
 
-def test_one_training_is_said(root):
+def test_verdicts_are_confirmatory_at_a_scale_for_which_the_claims_were_frozen_as_they_are(root, capsys):
+    verdicts.main(["freeze", "study"])
+    shown, line = capsys.readouterr().out.strip().split(": ", 1)
+    assert shown == "claims/x.yaml"
+    file, frozen = root / "claims" / "x.yaml", yaml.safe_load(line)
+
+    def kind(scale, **change):
+        content = {"claims": [CLAIMS[0] | change, *CLAIMS[1:]]} | frozen
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return (kept(root, scale=scale).folder / "claims.md").read_text(encoding="utf-8").split("\n\n")[-1][:12]
+
+    assert kind("study") == kind("study", claim="In other words.", central=False) == "Confirmatory"
+    assert kind("demo") == kind("paper") == "Exploratory:"  # another scale
+    for change in ({"above": -1}, {"expression": "a - c"}, {"id": "other"}, {"table": "networks"}, {"exact": True}):
+        assert kind("study", **change) == "Exploratory:"
+    with pytest.raises(InputError, match="freeze: unknown; give nothing, `write`, or `freeze` and a scale"):
+        verdicts.main(["freeze"])
+
+
+def test_a_seed_without_a_value_is_said(root):
+    tables = measured()
+    tables["scores"].loc[(3, slice(None)), "b"] = np.nan
+    table = pd.read_csv(kept(root, tables).folder / "claims.csv").set_index("Id")
+    assert table.Of["worse"] == "2 seeds x 19 units, 1 seed and 1 unit without a value"
+    assert table.Of["alike"] == "3 seeds x 20 units"
+
+
+def test_one_seed_is_said(root):
     judged = verdicts.publish(kept(root, measured(seeds=1)))
-    assert verdicts.wording(judged[0]).startswith("⟦reproduced⟧ (one training): ")
+    assert verdicts.wording(judged[0]).startswith("⟦reproduced⟧ (one seed): ")
     found = verdicts.counts(judged)
-    assert found["reproduced"] == 1 and found["reproduced (one training)"] == 2  # the first is a count
+    assert found["reproduced"] == 1 and found["reproduced (one seed)"] == 2  # the first is a count
 
 
 def test_a_claim_over_a_table_that_the_run_does_not_have_was_not_run():
@@ -157,7 +182,15 @@ def test_pages_list_the_claims_of_each_verdict(root):
 
 
 def test_every_committed_verdict_is_made_again_byte_by_byte(tmp_path):
-    for folder in units.folders(paths.at("paper_figures")):
+    listed = subprocess.run(
+        ["git", "-C", str(paths.ROOT), "ls-files", "-z", "paper_figures"], capture_output=True, check=True, text=True
+    ).stdout.split("\0")
+    of_units = [paths.at(name) for name in listed if f"/{units.FOLDER}/" in name]
+    folders = {path.parents[1] for path in of_units if path.name == "origin.json"}
+    demo = {paths.at("paper_figures/demo") / chapter for chapter in ("gates", "inside", "position", "sdnet")}
+    assert demo <= folders, f"no units of {sorted(path.name for path in demo - folders)} are committed"
+    assert sum(path.stat().st_size for path in of_units) < 2e6
+    for folder in sorted(folders):
         verdicts.publish(units.read(folder), tmp_path)
         for made in tmp_path.iterdir():
             assert made.read_bytes() == (folder / made.name).read_bytes(), f"{folder}/{made.name}"
@@ -178,7 +211,7 @@ def test_the_command_makes_verdicts_again_and_finds_what_was_changed(root, capsy
     verdicts.main(["write"])
     assert (folder / "claims.md").read_text(encoding="utf-8") == text
     verdicts.main([])
-    with pytest.raises(InputError, match="wirte: unknown; give nothing, or `write`"):
+    with pytest.raises(InputError, match="wirte: unknown; give nothing, `write`, or `freeze` and a scale"):
         verdicts.main(["wirte"])
 
 
@@ -279,7 +312,8 @@ def test_the_picture_has_every_claim_once_and_the_same_bytes_again(root):
     assert [(folder / name).read_bytes() for name in names] == first
     text = first[0].decode()
     assert all(text.count(f">{claim['id']}<") == 2 for claim in CLAIMS)
-    assert [text.count(f'xlink:href="../demo/{name}/claims.md"') for name in "xy"] == [len(CLAIMS)] * 2
+    for name, claim in product("xy", CLAIMS):  # its dot and its id
+        assert text.count(f'xlink:href="../demo/{name}/claims.md#:~:text={claim["id"]}"') == 2
     assert "3 reproduced, 1 contradicted, 2 undecided, 1 not run" in text and plt.get_fignums() == others
 
 

@@ -72,10 +72,12 @@ AXES = {
     "acdc": {"percent": [100], "fold": [0]},
     "position_chest": {"arm": ["unet-0", "unet-256", "cnn-256", "reflect-256", "unet-0-5", "unet-256-5"]},
     "position_acdc": {"arm": ["unet-0", "unet-256", "cnn-256", "reflect-256"]},
+    "sdnet_repeats": {"seed": [1]},
     "sdnet_acdc": {"percent": [100], "fold": [0]},
     "sdnet_qmri": {"percent": [6], "fold": [0]},
     "sdnet_mmwhs": {"fold": [0]},
     "sdnet_shown": {"percent": [100]},
+    "gates_repeats": {"seed": [1]},
     "gates_pancreas": {
         "arm": [
             "unet-before",

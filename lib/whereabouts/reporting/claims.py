@@ -14,11 +14,17 @@ A claim is an expression over the columns of one of our result tables, which sho
       effect: {a: [85.7, 2.5], b: [48.7, 2.0], n: 3, over: runs}
 
 `effect` has the paper's own mean and standard deviation of the two sides of an expression a - b, in the expression's
-units, over n runs or n test units; or, where it prints no deviations, the means alone: {a: [96.49], b: [95.99]}, b being
-[0] where there is one side. ((a - b) ** 2) ** 0.5 is the size of a - b in each unit, so that scatter over units counts
-against a claim that subtracts it. How a claim is judged: `whereabouts.reporting.verdicts`.
+units, over n runs or n test units; or, where it prints no deviations, the means alone: {a: [96.49], b: [95.99]}, and
+b: [0] where there is one side. ((a - b) ** 2) ** 0.5 is the size of a - b in each unit, so that scatter over units
+counts against a claim that subtracts it. How a claim is judged: `whereabouts.reporting.verdicts`.
+
+Beside its claims a file may have `frozen: {study: <digest>}`: what `digest` gave before scale `study` was run. Verdicts
+of that scale are confirmatory as long as it still gives that.
 """
 
+import hashlib
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +37,7 @@ FIELDS = dict.fromkeys(("id", "claim", "source", "paper", "table", "expression")
 OPTIONS = ("exact", "central")
 SAMPLED = {"n", "over"}  # of an effect with standard deviations
 OVER = ("runs", "units")
+FROZEN = ("id", "table", "expression", "above", "within", "exact")  # of a claim; the rest is words
 
 
 def read(path: Path) -> dict:
@@ -46,8 +53,22 @@ def read(path: Path) -> dict:
             continue
         name = f"{path.name}, claim {claim.get('id', number)}"
         problems += [f"{name}: {problem}" for problem in _problems(claim)]
+    frozen = content.get("frozen", {})
+    if not isinstance(frozen, dict) or not all(re.fullmatch("[0-9a-f]{64}", str(one)) for one in frozen.values()):
+        problems.append(f"{path.name}: frozen is no {{scale: digest}}; write what `verdicts freeze` prints")
     raise_all(problems)
     return content
+
+
+def digest(content: dict) -> str:
+    """SHA-256 of what decides the verdicts of a claims file: ids, tables, expressions and margins, in their order."""
+    of = [[(field, claim[field]) for field in FROZEN if field in claim] for claim in content["claims"]]
+    return hashlib.sha256(json.dumps(of).encode()).hexdigest()
+
+
+def is_frozen(content: dict, scale: str) -> bool:
+    """Whether the claims are what they were when they were frozen for a scale."""
+    return content.get("frozen", {}).get(scale) == digest(content)
 
 
 def _problems(claim: dict) -> list[str]:

@@ -51,6 +51,8 @@ def origin(claim: dict) -> float:
 def panel(ax: plt.Axes, kept: Units, judged: list[Verdict]) -> None:
     """A row a claim: where its interval should lie, where it does, and where the paper's own mean is."""
     rows = ranked(judged)
+    page = "/".join(["..", *kept.folder.parts[-2:], "claims.md"])
+    links = [f"{page}#:~:text={verdict.claim['id'].replace('-', '%2D')}" for verdict in rows]  # its row there
     for y, verdict in enumerate(rows):
         zero, word = origin(verdict.claim), verdict.word
         low, high = np.clip(np.array(claims.bounds(verdict.claim)) - zero, -MOST, MOST)
@@ -62,7 +64,10 @@ def panel(ax: plt.Axes, kept: Units, judged: list[Verdict]) -> None:
             )
         x = -MOST if word == "not run" else verdict.mean - zero
         style = {"markersize": 3.5, "markeredgewidth": 0.8} | MARKERS[word]
-        ax.plot(np.clip(x, -MOST, MOST), y, markeredgecolor=COLOURS[word], linestyle="", clip_on=False, **style)
+        (dot,) = ax.plot(
+            np.clip(x, -MOST, MOST), y, markeredgecolor=COLOURS[word], linestyle="", clip_on=False, **style
+        )
+        dot.set_url(links[y])
         if (paper := effect(verdict.claim)) is not None:
             ax.plot(np.clip(paper.mean - zero, -MOST, MOST), y, zorder=1.5, **PAPER)
     ax.axvline(0, color="black", linewidth=0.6)
@@ -73,9 +78,8 @@ def panel(ax: plt.Axes, kept: Units, judged: list[Verdict]) -> None:
     ax.set_yticks(range(len(rows)), [verdict.claim["id"] for verdict in rows], fontsize=5)
     ax.tick_params(length=2, pad=1.5)
     ax.tick_params(axis="y", length=0)
-    page = "/".join(["..", *kept.folder.parts[-2:], "claims.md"])
-    for label, verdict in zip(ax.get_yticklabels(), rows, strict=True):
-        label.set(url=page, color=COLOURS[verdict.word] if verdict.word != "not run" else "0.6")
+    for label, link, verdict in zip(ax.get_yticklabels(), links, rows, strict=True):
+        label.set(url=link, color=COLOURS[verdict.word] if verdict.word != "not run" else "0.6")
         label.set_fontweight("bold" if verdict.claim.get("central") else "normal")
     said = pd.Series([verdict.word for verdict in rows], dtype=object).value_counts()
     counts = ", ".join(f"{said.get(word, 0)} {word}" for word in WORDS)
@@ -120,7 +124,7 @@ def draw(chapters: list[tuple[Units, list[Verdict]]]) -> plt.Figure:
     for handle, word in zip(handles, WORDS, strict=True):
         handle.set(**{"markeredgecolor": COLOURS[word]} | MARKERS[word])
     handles += [
-        Line2D([], [], color="black", linestyle=":", label="one training"),
+        Line2D([], [], color="black", linestyle=":", label="one seed"),
         Line2D([], [], linestyle="", label="the paper's own", **PAPER),
         Patch(color=CLAIMED, label="claimed"),
     ]

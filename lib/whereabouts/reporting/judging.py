@@ -26,6 +26,7 @@ class Verdict:
         mean: of the expression, over seeds and units.
         interval: of that, unless it is a single number.
         better, left_out: units on the claim's side of the margin; and those that lack a value that the claim needs.
+        seeds_left_out: those of the table that have no value at all.
         correlation: of the two sides of an expression a - b over units, each averaged over seeds; None of fewer than
             three.
         power: how often this would read "reproduced" if the paper's own effect were true; None where the file has no
@@ -39,16 +40,17 @@ class Verdict:
     interval: Interval | None = None
     better: int = 0
     left_out: int = 0
+    seeds_left_out: int = 0
     correlation: float | None = None
     power: float | None = None
 
     @property
     def of_one(self) -> bool:
-        """Whether it was decided from one training, which says nothing of others."""
+        """Whether it was decided from one seed, which says nothing of others."""
         return self.interval is not None and self.interval.seeds == 1 and self.word in WORDS[:2]
 
     def __str__(self) -> str:
-        return f"{self.word} (one training)" if self.of_one else self.word
+        return f"{self.word} (one seed)" if self.of_one else self.word
 
     @property
     def p(self) -> float | None:
@@ -83,7 +85,7 @@ class Verdict:
 
 
 class Effect(NamedTuple):
-    """The paper's own a - b: its mean, standard error and degrees of freedom; the latter two where it has deviations."""
+    """The paper's own a - b: its mean and, where it prints deviations, its standard error and degrees of freedom."""
 
     mean: float
     error: float | None = None
@@ -119,14 +121,14 @@ def judge(claim: dict, table: pd.DataFrame) -> Verdict:
     expression = parse(claim["expression"])
     if missing := sorted(expression.columns - set(table.columns)):
         return Verdict(claim, "not run", f"this run has no {', '.join(missing)}")
-    values, left_out = complete(expression.of(table), table[sorted(expression.columns)])
+    values, *left_out = complete(expression.of(table), table[sorted(expression.columns)])
     if not values.size:
         return Verdict(claim, "not run", f"this run has no unit with a value for {claim['expression']}")
     array = values.to_numpy().T
     mean, (low, high) = float(array.mean()), bounds(claim)
     better = int(values.mean(axis=1).between(low, high, inclusive="neither").sum())
     if claim.get("exact"):
-        return Verdict(claim, "reproduced" if low < mean < high else "contradicted", "", mean, None, better, left_out)
+        return Verdict(claim, "reproduced" if low < mean < high else "contradicted", "", mean, None, better, *left_out)
     found = intervals.interval(array)
     paper = effect(claim)
     return Verdict(
@@ -135,7 +137,8 @@ def judge(claim: dict, table: pd.DataFrame) -> Verdict:
         mean=mean,
         interval=found,
         better=better,
-        left_out=left_out,
+        left_out=left_out[0],
+        seeds_left_out=left_out[1],
         correlation=_correlation(expression, table, values.index),
         power=None if paper is None or found is None else intervals.power(array, paper.mean, low, high),
     )
@@ -149,17 +152,18 @@ def _word(found: Interval | None, low: float, high: float) -> str:
     return "contradicted" if found.high < low or high < found.low else "undecided"
 
 
-def complete(values: pd.Series, needed: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The units that have a value in every seed, as a table (unit, seed), and how many others there are.
+def complete(values: pd.Series, needed: pd.DataFrame) -> tuple[pd.DataFrame, int, int]:
+    """The units that have a value in every seed, as a table (unit, seed); how many others there are; and seeds without.
 
     Args:
-        values: indexed by (seed, unit). A seed without any value was not run, and is none.
+        values: indexed by (seed, unit). A seed without any value, as one that was not run, is left out.
         needed: the columns that they were made from; a unit that has none of them does not belong here.
     """
-    wide = values.groupby(level=[0, 1]).mean().unstack(0).dropna(axis=1, how="all")
+    every = values.groupby(level=[0, 1]).mean().unstack(0)
+    wide = every.dropna(axis=1, how="all")
     there = needed.notna().any(axis=1).groupby(level=1).any()
     whole = wide.dropna()
-    return whole, int(there.sum()) - len(whole)
+    return whole, int(there.sum()) - len(whole), every.shape[1] - wide.shape[1]
 
 
 def _correlation(expression: Expression, table: pd.DataFrame, units: pd.Index) -> float | None:

@@ -30,7 +30,7 @@ def with_results(text: str) -> str:
 
 
 def _by_word(folder: Path) -> str:
-    """The ids of the claims of a chapter by verdict; in italics those of one training."""
+    """The ids of the claims of a chapter by verdict; in italics those of one seed."""
     if folder not in units.folders(folder):
         return "No results by seed and unit are kept there yet.\n"
     kept = units.read(folder)

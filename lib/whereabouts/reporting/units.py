@@ -84,10 +84,9 @@ def read(folder: Path) -> Units:
 
 
 def patients(volumes: pd.Series) -> pd.Series:
-    """ "patient001" of "patient001-ED" and "patient001-ES": both phases of a heart are one unit, and their mean its value.
+    """ "patient001" of "patient001-ED" and "patient001-ES": both phases of a heart are one unit, their mean its value.
 
-    They are of one patient, in one test part, and scores of theirs scatter together: as two units they would make the
-    interval too narrow.
+    Their scores scatter together, so that as two units they would make the interval too narrow.
     """
     return volumes.astype(str).str.replace(r"-E[DS]$", "", regex=True)
 

@@ -1,8 +1,9 @@
 """The table of verdicts on a paper's claims, made from the results by seed and unit that are kept beside it.
 
 `python -m whereabouts.reporting.verdicts` makes every verdict of every run in paper_figures/ again and says whether the
-tables of claims there are those; with `write` it writes them anew, after claims were changed. It needs no data, and no
-training: docs/verdicts.md.
+tables of claims there are those; with `write` it writes them anew, after claims were changed. `freeze study` prints
+what the claims files say once their margins are fixed for scale `study`. It needs no data, and no training:
+docs/verdicts.md.
 """
 
 import sys
@@ -21,12 +22,11 @@ from whereabouts.reporting.judging import WORDS, Verdict, judge
 from whereabouts.reporting.units import Units
 
 NAME = "claims"
-CONFIRMATORY = ("study", "paper")  # scales whose margins were fixed before they were run
 SIZED = "paper"  # the scale at which our effect can have the paper's size
 NONE = "–"
 NOTES = (
     "Verdict: the 90 % interval of the mean over seeds and units lies on the claim's side of its margin (reproduced), "
-    "on the other (contradicted), or on both (undecided); one training says nothing of others. ∗ a central claim. "
+    "on the other (contradicted), or on both (undecided); one seed says nothing of others. ∗ a central claim. "
     "Better in: units on the claim's side, averaged over seeds. Size: of our effect beside the paper's, at its scale "
     "and on real data. Doubt: the chance that the claim is false by the paper's own means and standard deviations; r: "
     "the correlation of our scores, where the paper compares units. Power: the chance to read reproduced if the "
@@ -98,12 +98,14 @@ def wording(verdict: Verdict) -> str:
 
 
 def _of(verdict: Verdict) -> str:
-    """How many seeds and units are behind it."""
-    if verdict.interval is None:
-        return NONE
-    many = [(verdict.interval.seeds, "seed"), (verdict.interval.units, "unit")]
-    said = " x ".join(f"{n} {name}{'s' * (n != 1)}" for n, name in many)
-    return said + (f", {verdict.left_out} without a value" if verdict.left_out else "")
+    """How many seeds and units are behind it, and how many are not."""
+
+    def many(seeds: int, units: int) -> list[str]:
+        return [f"{n} {name}{'s' * (n != 1)}" for n, name in ((seeds, "seed"), (units, "unit")) if n]
+
+    found, lacking = verdict.interval, many(verdict.seeds_left_out, verdict.left_out)
+    said = " x ".join(many(found.seeds, found.units)) if found else NONE
+    return said + (f", {' and '.join(lacking)} without a value" if lacking else "")
 
 
 def _doubt(verdict: Verdict) -> str:
@@ -129,7 +131,7 @@ def false_discovery(judged: list[Verdict]) -> np.ndarray:
 
 
 def counts(judged: list[Verdict]) -> dict[str, int]:
-    """How many claims have which verdict; those of one training for themselves."""
+    """How many claims have which verdict; those of one seed for themselves."""
     said = pd.Series([str(verdict) for verdict in judged], dtype=object).value_counts()
     return dict.fromkeys(WORDS, 0) | {word: int(count) for word, count in said.sort_index().items()}
 
@@ -139,14 +141,14 @@ def summary(judged: list[Verdict]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts(judged).items())
 
 
-def _notes(judged: list[Verdict], scale: str) -> str:
-    when = "Confirmatory: margins were fixed" if scale in CONFIRMATORY else "Exploratory: margins were not fixed"
+def _notes(judged: list[Verdict], frozen: bool) -> str:
+    when = "Confirmatory: margins frozen" if frozen else "Exploratory: margins not frozen"
     q = dict(zip(map(id, judged), false_discovery(judged), strict=True))
     decided = [verdict for verdict in judged if verdict.interval and verdict.word in WORDS[:2]]
     reproduced = [verdict for verdict in decided if verdict.word == WORDS[0]]
     kept = sum(q[id(verdict)] <= 0.05 for verdict in reproduced)
     return (
-        f"{when} before this scale was run. {summary(judged)}. Of {len(decided)} intervals that decide, each wrong "
+        f"{when} before this scale. {summary(judged)}. Of {len(decided)} intervals that decide, each wrong "
         f"with a chance of 5 %, about {len(decided) / 20:.1f} may be; {kept} of {len(reproduced)} reproduced have q <= "
         f"0.05. {NOTES}"
     )
@@ -159,16 +161,21 @@ def publish(kept: Units, folder: Path | None = None) -> list[Verdict]:
         kept: the chapter's results by seed and unit.
         folder: in place of the one where they are kept.
     """
-    judged = verdicts(claims.read(paths.at(kept.claims)), kept.tables)
+    content = claims.read(paths.at(kept.claims))
+    judged = verdicts(content, kept.tables)
     table = as_table(judged, kept.labels, kept.origin.scale)
-    notes = _notes(judged, kept.origin.scale)
+    notes = _notes(judged, claims.is_frozen(content, kept.origin.scale))
     tables.write(table, folder or kept.folder, NAME, kept.title, kept.origin, notes)
     return judged
 
 
 def main(arguments: list[str]) -> None:
+    if len(arguments) == 2 and arguments[0] == "freeze":
+        for path in sorted(paths.at("claims").glob("*.yaml")):
+            print(f"{paths.shown(path)}: frozen: {{{arguments[1]}: {claims.digest(claims.read(path))}}}")
+        return
     if arguments not in ([], ["write"]):
-        raise InputError(f"{' '.join(arguments)}: unknown; give nothing, or `write`")
+        raise InputError(f"{' '.join(arguments)}: unknown; give nothing, `write`, or `freeze` and a scale")
     problems = []
     for folder in units.folders(paths.at("paper_figures")):
         kept = units.read(folder)

@@ -2,8 +2,8 @@
 
 For every chapter that keeps its results by seed and unit, those in the working tree are compared with those that git's
 HEAD has in the same folder, which is of the same scale and choice of data: the data's digests, each verdict, and
-whether each number lies within the other's interval. A single number about which nothing is known, such as a time, has no
-interval and is not compared.
+whether each number lies within the other's interval. A single number, such as a time, has no interval and is not
+compared, unless it is a count.
 """
 
 import subprocess
@@ -105,7 +105,10 @@ def alike(ours: Verdict, theirs: Verdict) -> bool:
 
 def _why(ours: Verdict, theirs: Verdict, elsewhere: bool) -> str:
     """Whether another processor's rounding may be behind it, which makes of each training another, but of no count."""
-    found = [one.interval and (one.interval.seeds, one.interval.units, one.left_out) for one in (ours, theirs)]
+    found = [
+        one.interval and (one.interval.seeds, one.interval.units, one.left_out, one.seeds_left_out)
+        for one in (ours, theirs)
+    ]
     if ours.claim.get("exact") or found[0] != found[1]:
         return "no processor explains it"
     return "another processor explains it" if elsewhere else "calculated alike, so that no processor explains it"

@@ -3,6 +3,7 @@
 import re
 
 import pandas as pd
+from pandas.api.typing import DataFrameGroupBy
 
 from whereabouts.chapters.sdnet.tables import accuracies_of, variances_of
 from whereabouts.metrics.scores import AVERAGE
@@ -54,9 +55,9 @@ def claim_tables(
         """A subject that two folds test (the released ones share some) is two units."""
         return scores.assign(subject=scores.fold.astype(str) + "-" + scores.subject)
 
-    def of_network(table: pd.DataFrame) -> pd.DataFrame:
-        """One row a seed."""
-        return table.assign(unit=WHOLE).set_index("unit", append=True)
+    def by_fold(table: pd.DataFrame) -> DataFrameGroupBy:
+        """The subjects of each network: those of a seed and a fold."""
+        return table.groupby(["seed", table.index.get_level_values("subject").str.split("-").str[0].rename("fold")])
 
     of_acdc, of_mmwhs = (
         dice(in_folds(s), *by) for s, by in ((acdc, ("arm", "percent")), (mmwhs, ("modality", "mixture")))
@@ -69,20 +70,21 @@ def claim_tables(
     )
     told = accuracies_of(modality).melt(["data", "seed"], ["all", "best", "second", "chance"], "kind")
     spread = variances_of(factors).melt(var_name="kind", ignore_index=False).reset_index()
+    fold = leak.groupby(["arm", "seed", "quantity"]).cumcount()  # which are not told apart, as in factors
     return {
         "acdc": of_acdc,
-        "spread": of_network(of_acdc.groupby(level="seed").std()),
+        "spread": by_fold(of_acdc).std(),
         "qmri": dice(in_folds(qmri), "arm", "percent"),
         "mmwhs": of_mmwhs,
-        "mixtures": of_network(of_mmwhs.groupby(level="seed").mean()),
+        "mixtures": by_fold(of_mmwhs).mean(),
         "volume": of_volumes.join(dice(half, "arm", "percent")),
         "modality": wide(told.assign(training=WHOLE), ["data", "kind"], "value", "training"),
-        "factors": wide(spread.assign(training=WHOLE), ["arm", "kind"], "value", "training"),
+        "factors": wide(spread, ["arm", "kind"], "value", "run"),
         "reconstruction": wide(reconstruction, ["arm"], "error"),
         "painted": in_folds(painted.assign(correlated=100 * painted.correlated))
         .drop(columns=["scale", "fold"], errors="ignore")
         .groupby(["seed", "subject"])
         .mean(),
-        "held": wide(held.assign(training=WHOLE), ["discrete"], "r2", "training"),
-        "leak": wide(leak.assign(r2=leak.r2.clip(lower=0), training=WHOLE), ["arm"], "r2", "training"),
+        "held": wide(held, ["discrete"], "r2", "fold"),
+        "leak": wide(leak.assign(r2=leak.r2.clip(lower=0), fold=fold), ["arm"], "r2", "fold"),
     }
