@@ -136,8 +136,10 @@ def draw(chapters: list[tuple[Units, list[Verdict]]]) -> plt.Figure:
 def _caption(all_kept: list[Units]) -> str:
     scale = same_scale(*(kept.origin.scale for kept in all_kept))
     axis = "Estimate less margin, with its 90 % interval; linear up to 5, logarithmic beyond; in the claims' own units."
-    labels = dict.fromkeys(label for kept in all_kept for label in kept.labels.values())
-    said = textwrap.wrap(f"{axis} Bold: central claims. {Origin(scale, '; '.join(labels))}", 170)
+    labels = dict.fromkeys(
+        label for kept in all_kept for said in kept.labels.values() for label in said.replace(";\n", "; ").split("; ")
+    )
+    said = textwrap.wrap(f"{axis} Bold: central claims. {Origin(scale, '; '.join(labels))}", 150)
     return plotting.literal("\n".join(said), 180)
 
 
