@@ -41,6 +41,13 @@ def as_committed(clone: Path) -> str:
     return f"tables as committed in tests/smoke.sha256: {'all' if not done.returncode else 'not ' + done.stdout}"
 
 
+def as_committed(clone: Path) -> str:
+    """Whether its tables are those of tests/smoke.sha256, of another machine perhaps: smoke scale is `portable`."""
+    check = ["sha256sum", "--check", "--quiet", "tests/smoke.sha256"]
+    done = subprocess.run(check, cwd=clone, capture_output=True, text=True)
+    return f"tables as committed in tests/smoke.sha256: {'all' if not done.returncode else 'not ' + done.stdout}"
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, nullcontext() if missing() else Slurm() as slurm:
         here, there = Path(folder, "here"), Path(folder, "there")
@@ -63,6 +70,7 @@ def main() -> None:
         different = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
         for name in sorted(name for name in ours if name.endswith((".csv", ".md"))):
             print("same" if ours[name] == theirs.get(name) else "DIFFERENT", ours[name][:12], name)
+        print(as_committed(here))
         print(as_committed(here))
         if different:
             sys.exit("the two runs differ in " + ", ".join(different))
