@@ -87,5 +87,6 @@ ready:
 	  $(PIP) --no-build-isolation --editable . && \
 	  printf '%s\n' "$$wanted" >"$$VENV/ready"; }
 	@! { $(TRACKED); } || { \
-	  git config whereabouts.python "$$(cd "$$VENV/bin" && pwd)/python" && \
-	  git config filter.whereabouts.clean '"$$(git config whereabouts.python)" -m whereabouts.pipeline.tidy --filter %f'; }
+	python=$$(cd "$$VENV/bin" && pwd)/python; clean='"$$(git config whereabouts.python)" -m whereabouts.pipeline.tidy --filter %f'; \
+	{ [ "$$(git config whereabouts.python)" = "$$python" ] || git config whereabouts.python "$$python"; } && \
+	{ [ "$$(git config filter.whereabouts.clean)" = "$$clean" ] || git config filter.whereabouts.clean "$$clean"; }; }
