@@ -35,13 +35,6 @@ def digests(clone: Path) -> dict[str, str]:
 
 
 def as_committed(clone: Path) -> str:
-    """Whether its tables are those of the machine on which tests/smoke.sha256 was made: smoke scale is `portable`."""
-    check = ["sha256sum", "--check", "--quiet", "tests/smoke.sha256"]
-    done = subprocess.run(check, cwd=clone, capture_output=True, text=True)
-    return f"tables as committed in tests/smoke.sha256: {'all' if not done.returncode else 'not ' + done.stdout}"
-
-
-def as_committed(clone: Path) -> str:
     """Whether its tables are those of tests/smoke.sha256, of another machine perhaps: smoke scale is `portable`."""
     check = ["sha256sum", "--check", "--quiet", "tests/smoke.sha256"]
     done = subprocess.run(check, cwd=clone, capture_output=True, text=True)
@@ -70,7 +63,6 @@ def main() -> None:
         different = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
         for name in sorted(name for name in ours if name.endswith((".csv", ".md"))):
             print("same" if ours[name] == theirs.get(name) else "DIFFERENT", ours[name][:12], name)
-        print(as_committed(here))
         print(as_committed(here))
         if different:
             sys.exit("the two runs differ in " + ", ".join(different))

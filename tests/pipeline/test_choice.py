@@ -56,7 +56,10 @@ def project(tmp_path, monkeypatch):
 def start(folder, *words):
     command = [sys.executable, "-c", RUN, *words, "--", "dvc", "repro"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes)
+    heeds = {
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    }  # as in a shell, wherever the tests run
+    return subprocess.Popen(command, cwd=folder, start_new_session=True, **heeds, **pipes)
 
 
 def run(folder, *words):

@@ -59,7 +59,9 @@ def runner(tmp_path, monkeypatch):
         (tmp_path / "qsub").chmod(0o755)
         (tmp_path / "cluster.yaml").write_text(text.format(folder=tmp_path) + more, encoding="utf-8")
         words = ["whereabouts.run", str(tmp_path / "01_in.ipynb"), str(tmp_path / "out.ipynb")]
-        return subprocess.Popen([sys.executable, "-m", *words], cwd=paths.ROOT, stderr=subprocess.PIPE, text=True)
+        heeds = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # wherever the tests run
+        command = [sys.executable, "-m", *words]
+        return subprocess.Popen(command, cwd=paths.ROOT, stderr=subprocess.PIPE, text=True, **heeds)
 
     return start
 

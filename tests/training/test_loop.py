@@ -147,7 +147,7 @@ def test_the_same_loop_written_plainly():
     """Weights after the first validation, from Adam and the formulas alone."""
     model, curve, _ = run(schedule=replace(SCHEDULE, steps=2))
     plain = build(Small, 0).train()
-    adam, losses = torch.optim.Adam(plain.parameters(), lr=3e-2, betas=(0.9, 0.999)), []
+    adam, losses = torch.optim.Adam(plain.parameters(), lr=3e-2, betas=(0.9, 0.999), fused=True), []
     for step in range(2):
         images, labels, z = examples().batch(torch.from_numpy(batch_indices(0, step, 10, 4)))
         adam.zero_grad()
