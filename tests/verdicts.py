@@ -8,6 +8,16 @@ import pandas as pd
 from whereabouts.reporting import verdicts as judged
 from whereabouts.reporting.expressions import parse
 
+CLAIM = {  # one that is well formed
+    "id": "a-beats-b",
+    "claim": "A is better than B.",
+    "source": "Table 1",
+    "paper": "2 against 1",
+    "table": "t",
+    "expression": "a - b",
+    "above": 1,
+}
+
 
 def verdicts(content: dict, found: dict[str, pd.DataFrame]) -> dict[str, str]:
     """id -> verdict, such as "reproduced (one seed)"; of one that was not run, the reason as well.

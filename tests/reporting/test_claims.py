@@ -4,19 +4,11 @@ import numpy as np
 import pytest
 import yaml
 
+from verdicts import CLAIM
 from whereabouts import paths
 from whereabouts.errors import InputError
 from whereabouts.reporting import claims
 
-CLAIM = {
-    "id": "a-beats-b",
-    "claim": "A is better than B.",
-    "source": "Table 1",
-    "paper": "2 against 1",
-    "table": "t",
-    "expression": "a - b",
-    "above": 1,
-}
 EFFECT = {"a": [85.7, 2.5], "b": [48.7, 2], "n": 3, "over": "runs"}
 
 

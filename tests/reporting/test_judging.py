@@ -5,17 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from verdicts import CLAIM
 from whereabouts.reporting.judging import effect, judge
 
-CLAIM = {
-    "id": "a-beats-b",
-    "claim": "A is better than B.",
-    "source": "Table 1",
-    "paper": "2 against 1",
-    "table": "t",
-    "expression": "a - b",
-    "above": 1,
-}
 SAMPLE = {"a": [20.0, 6.0], "b": [15.0, 8.0], "n": 25, "over": "units"}
 
 
