@@ -116,6 +116,15 @@ def test_what_a_network_learns_is_not_lost():
         loop.side_by_side(train, ["a"])
 
 
+def test_nor_what_those_beside_it_learn():
+    """As a discriminator, which is trained with the network that is kept."""
+    learner = loop.Learner()
+    learner.model = loop.build(lambda: clevr_network("film", 4, 12, filters=2), 0)
+    learner.parts = lambda: [learner.model, nn.Linear(2, 1)]
+    with pytest.raises(ValueError, match="that `build` did not make"):
+        loop.side_by_side(lambda _: loop.run(learner, SCHEDULE), ["a"])
+
+
 def test_a_shared_network_is_as_it_was():
     """Weights, their order in memory, and what has no elements."""
     model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)).to(memory_format=torch.channels_last)
